@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/model_config.h"
+
+namespace captiond {
+
+enum class Dtype { kFloat32, kBfloat16 };
+
+// One tensor of a mapped checkpoint: row-major, little-endian, contiguous, read-only.
+struct TensorView {
+  std::string name;  // the spelling of the canonical list, see checkpoint.cc
+  Dtype dtype = Dtype::kBfloat16;
+  std::vector<std::int64_t> shape;
+  const std::byte* data = nullptr;  // owned by the Checkpoint; aligned as the file is, maybe not to 16
+  std::size_t bytes = 0;
+};
+
+// A Hugging Face `gemma4_unified` folder as published: config.json, generation_config.json (if
+// there) and one or several safetensors files, mapped into memory. Immutable after open().
+//
+// open() checks every tensor's name, dtype and shape against the config before any byte of weights
+// is read, and throws CheckpointError. Tensors are asked for by their published name (reference
+// model.md section 5), whichever of the two vision spellings the file uses.
+class Checkpoint {
+ public:
+  static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& folder);
+
+  virtual ~Checkpoint() = default;
+  virtual const std::filesystem::path& folder() const = 0;
+  virtual const ModelConfig& config() const = 0;
+  virtual const GenerationConfig& generation_config() const = 0;
+  // The tensor `name`; a name that the config does not call for is a programmer error.
+  virtual const TensorView& tensor(std::string_view name) const = 0;
+  virtual std::size_t weight_bytes() const = 0;
+
+ protected:
+  Checkpoint() = default;
+};
+
+}  // namespace captiond

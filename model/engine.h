@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <memory>
+#include <span>
+#include <stdexcept>
+
+#include "model/audio_patches.h"
+#include "model/checkpoint.h"
+#include "model/generation.h"
+#include "model/model_config.h"
+#include "model/tokenizer.h"
+#include "model/vision_patches.h"
+
+namespace captiond {
+
+enum class Device { kCpu, kCuda };
+
+// Where the patches of one picture see each other both ways: on sliding layers only (Google's JAX
+// reference) or on all layers (what transformers' forward computes). Reference model.md 2.5.
+enum class VisionMask { kFullCausal, kFullBidirectional };
+
+struct EngineOptions {
+  std::filesystem::path model;  // Hugging Face folder
+  Device device = Device::kCpu;
+  Dtype dtype = Dtype::kFloat32;  // of weights, activations and KV
+  VisionMask vision_mask = VisionMask::kFullBidirectional;
+  std::size_t kv_positions = 65536;  // KV budget shared by all contexts, allocated at start
+  std::size_t step_rows_max = 512;   // rows of one forward step; a whole picture may exceed it
+  int threads = 0;                   // CPU threads of one step; 0: as many as there are cores
+};
+
+// A request that can never be served as asked: longer than max_position_embeddings, a modality
+// that the checkpoint lacks, a bad id. what() is one sentence with the numbers.
+class RequestError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// No KV pages are left for this context. Nothing else is disturbed.
+class KvExhausted : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Called on the engine's thread for every appended position, in order; must only store.
+// `logits` is [vocab_size] float32, valid during the call.
+using LogitsSink = std::function<void(std::size_t position, std::span<const float> logits)>;
+
+// One growing sequence and its KV pages. One owner; calls return at once and the engine's thread
+// does the work in order, each position computed once. Destroying a Context cancels what it has
+// not done yet (callbacks get StopReason::kCancelled).
+class Context {
+ public:
+  virtual ~Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Throw RequestError. A picture is one block: it is never split over steps.
+  virtual void append(std::span<const TokenId> ids) = 0;
+  virtual void append(const AudioPatches& patches) = 0;
+  virtual void append(const VisionPatches& patches) = 0;
+
+  // A second context that starts as this one is now; pages are shared, copied on write.
+  virtual std::unique_ptr<Context> fork() const = 0;
+
+  // Back to an earlier length. Throws RequestError if `length` exceeds length() or if sliding-layer
+  // pages that positions before `length` need have been released already.
+  virtual void truncate(std::size_t length) = 0;
+
+  // Positions appended so far, generated tokens included once their generation is done.
+  virtual std::size_t length() const = 0;
+
+  // Continues the sequence. Afterwards the context holds the generated tokens without the stop
+  // token. Calls made before `done` has run are queued behind it. An error (KvExhausted, a failed
+  // step) goes to `done` and leaves the context unusable.
+  virtual void generate(GenerateOptions options, GenerationCallback done) = 0;
+  std::future<Generation> generate(GenerateOptions options);
+
+  // Resolves when all that was asked for so far is done; carries the error of a failed context.
+  virtual std::future<void> flush() = 0;
+
+ protected:
+  Context() = default;
+};
+
+// Weights, shared by every context, and the one thread that computes. Safe from any thread.
+// Abstract so that elements can be tested with a scripted engine.
+class Engine {
+ public:
+  // Loads and checks the checkpoint. Throws CheckpointError, or std::runtime_error for a device
+  // that is not there: one full sentence.
+  static std::shared_ptr<Engine> open(const EngineOptions& options);
+
+  virtual ~Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual const GenerationConfig& generation_config() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual std::unique_ptr<Context> new_context(LogitsSink logits = {}) = 0;
+
+  struct Statistics {
+    std::uint64_t steps = 0;
+    std::uint64_t rows = 0;              // positions computed
+    std::uint64_t tokens_generated = 0;
+    std::uint64_t draft_accepted = 0;
+    std::size_t kv_pages_used = 0;
+    std::size_t kv_pages_total = 0;
+  };
+  virtual Statistics statistics() const = 0;
+
+ protected:
+  Engine() = default;
+};
+
+}  // namespace captiond
