@@ -8,18 +8,18 @@
 #include <string_view>
 #include <vector>
 
+#include "model/dtype.h"
 #include "model/model_config.h"
 
 namespace captiond {
 
-enum class Dtype { kFloat32, kBfloat16 };
-
 // One tensor of a mapped checkpoint: row-major, little-endian, contiguous, read-only.
 struct TensorView {
-  std::string name;  // the spelling of the canonical list, see checkpoint.cc
+  std::string name;  // as published, see expected_tensors()
   Dtype dtype = Dtype::kBfloat16;
   std::vector<std::int64_t> shape;
-  const std::byte* data = nullptr;  // owned by the Checkpoint; aligned as the file is, maybe not to 16
+  // Owned by the Checkpoint. Aligned to one element, often not to more.
+  const std::byte* data = nullptr;
   std::size_t bytes = 0;
 };
 

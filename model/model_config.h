@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/dtype.h"
 #include "model/token.h"
 
 namespace captiond {
@@ -23,8 +24,8 @@ struct RopeConfig {
 // Heads and rotary embedding of one layer type.
 struct AttentionConfig {
   std::int64_t head_dim = 0;
-  std::int64_t kv_heads = 0;    // query head j reads KV head j / (heads / kv_heads)
-  bool value_is_key = false;    // no v_proj: V comes from the raw k_proj output
+  std::int64_t kv_heads = 0;  // query head j reads KV head j / (heads / kv_heads)
+  bool value_is_key = false;  // no v_proj: V comes from the raw k_proj output
   RopeConfig rope;
 };
 
@@ -32,7 +33,7 @@ struct TextConfig {
   std::int64_t vocab_size = 0;
   std::int64_t hidden_size = 0;
   std::int64_t intermediate_size = 0;
-  std::int64_t heads = 0;  // query heads, both layer types
+  std::int64_t heads = 0;           // query heads, both layer types
   std::int64_t sliding_window = 0;  // key j is visible to query i iff i - window < j <= i
   std::int64_t max_position_embeddings = 0;
   double rms_norm_eps = 1e-6;
@@ -49,9 +50,9 @@ struct TextConfig {
 };
 
 struct VisionConfig {
-  std::int64_t patch_size = 48;       // model patch: patch_size * pooling_kernel_size pixels a side
-  std::int64_t mm_embed_dim = 0;      // width of the patch embedder
-  std::int64_t mm_posemb_size = 0;    // rows of the position table, for x and y each
+  std::int64_t patch_size = 48;     // model patch: patch_size * pooling_kernel_size pixels a side
+  std::int64_t mm_embed_dim = 0;    // width of the patch embedder
+  std::int64_t mm_posemb_size = 0;  // rows of the position table, for x and y each
   std::int64_t default_soft_tokens = 280;
   double rms_norm_eps = 1e-6;
 };
@@ -62,7 +63,12 @@ struct AudioConfig {
 };
 
 // config.json of a `gemma4_unified` checkpoint. Source: reference model.md section 1.
+//
+// The token ids of a modality that the checkpoint has are inside of the vocabulary and distinct.
+// Those of one that it lacks stand as the file has them: -1 for null, or even beyond the
+// vocabulary.
 struct ModelConfig {
+  std::optional<Dtype> dtype;  // of every tensor; nullopt: config.json does not say
   TextConfig text;
   std::optional<VisionConfig> vision;  // nullopt: the checkpoint cannot see
   std::optional<AudioConfig> audio;    // nullopt: the checkpoint cannot hear
@@ -73,16 +79,17 @@ struct ModelConfig {
   TokenId eoi_token_id = 258882;
   TokenId boa_token_id = 256000;
   TokenId eoa_token_id = 258883;
+  std::vector<TokenId> eos_token_ids;  // the root's, else the text config's
 };
 
-// generation_config.json; the defaults are what a missing file means.
+// generation_config.json. What a missing file means is parse_generation_config("{}").
 struct GenerationConfig {
-  std::vector<TokenId> eos_token_ids;       // generation stops at any of these
+  std::vector<TokenId> eos_token_ids;         // generation stops at any of these
   std::vector<TokenId> suppressed_token_ids;  // never sampled
   bool do_sample = false;
   double temperature = 1.0;
-  std::int64_t top_k = 0;   // 0: off
-  double top_p = 1.0;       // 1: off
+  std::int64_t top_k = 0;  // 0: off
+  double top_p = 1.0;      // 1: off
 };
 
 // Parses `text`, the content of the file named `file` (used in messages only). Every key that the
@@ -90,7 +97,8 @@ struct GenerationConfig {
 ModelConfig parse_model_config(std::string_view text, const std::filesystem::path& file);
 
 // `config` gives the ids that are valid and the eos ids of config.json, used when the generation
-// config names none. Throws CheckpointError.
+// config names none. Absent keys mean what they mean to transformers (top_k: 50). A key that asks
+// for something else than the engine does (beams, penalties) is refused. Throws CheckpointError.
 GenerationConfig parse_generation_config(std::string_view text, const std::filesystem::path& file,
                                          const ModelConfig& config);
 
