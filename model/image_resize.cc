@@ -49,11 +49,12 @@ RealTaps real_taps(std::size_t inputs, std::size_t outputs) {
   taps.weights.assign(outputs * taps.stride, 0.0);
   for (std::size_t output = 0; output < outputs; ++output) {
     const double center = scale * (static_cast<double>(output) + 0.5);
-    const auto first = std::max(static_cast<std::int64_t>(center - support + 0.5), std::int64_t{0});
-    const auto end = std::min(static_cast<std::int64_t>(center + support + 0.5),
-                              static_cast<std::int64_t>(inputs));
+    const double begin = std::trunc(center - support + 0.5);
+    const double end = std::trunc(center + support + 0.5);
+    const auto first = static_cast<std::int64_t>(std::max(begin, 0.0));
+    const auto last = static_cast<std::int64_t>(std::min(end, static_cast<double>(inputs)));
     const auto count =
-        std::clamp(end - first, std::int64_t{0}, static_cast<std::int64_t>(taps.stride));
+        std::clamp(last - first, std::int64_t{0}, static_cast<std::int64_t>(taps.stride));
     double* weights = taps.weights.data() + output * taps.stride;
     double total = 0.0;
     for (std::int64_t tap = 0; tap < count; ++tap) {
