@@ -102,6 +102,9 @@ std::vector<SafetensorsFile> open_files(const fs::path& folder) {
   const fs::path single = folder / "model.safetensors";
   const fs::path index_file = folder / "model.safetensors.index.json";
   std::vector<SafetensorsFile> files;
+  if (!is_there(index_file) && !is_there(single)) {
+    refuse(folder, "expected model.safetensors or model.safetensors.index.json, found neither");
+  }
   if (!is_there(index_file)) {
     files.emplace_back(single);
     return files;
@@ -224,13 +227,10 @@ void FolderCheckpoint::check_dtype(const SafetensorsFile& file, const Safetensor
 
 std::shared_ptr<const Checkpoint> Checkpoint::open(const std::filesystem::path& folder) {
   std::error_code error;
-  const fs::file_status status = fs::status(folder, error);
-  if (!fs::exists(status)) {
-    refuse(folder, "expected a Hugging Face checkpoint folder, found nothing there" +
-                       (error ? " (" + error.message() + ")" : std::string()));
-  }
-  if (!fs::is_directory(status)) {
-    refuse(folder, "expected a Hugging Face checkpoint folder, found a file");
+  if (!fs::is_directory(folder, error)) {
+    refuse(folder, "expected a Hugging Face checkpoint folder, found " +
+                       (error ? "that looking at it failed: " + error.message()
+                              : std::string("something else")));
   }
   return std::make_shared<FolderCheckpoint>(folder);
 }

@@ -1,5 +1,6 @@
 #include "model/json_object.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
@@ -14,7 +15,8 @@ using Json = nlohmann::json;
 
 constexpr int kDeepest = 16;
 constexpr std::size_t kMostValues = 1'000'000;
-constexpr std::size_t kLongestShown = 80;
+constexpr std::size_t kLongestShown = 80;  // bytes of a string
+constexpr std::size_t kMostShown = 8;      // elements of an array
 
 // Watches the parser: what a document may cost is bounded, and a key that comes twice is refused
 // where nlohmann would let the last one win.
@@ -64,20 +66,24 @@ std::string place_of(std::string_view text, std::size_t byte) {
 std::string shown(const Json& value) {
   // Containers are described, not dumped: they may be huge.
   if (value.is_object()) return "an object of " + std::to_string(value.size()) + " keys";
-  if (value.is_array() && value.size() > 8) {
+  if (value.is_string()) return shown_text(value.get_ref<const std::string&>());
+  if (!value.is_array()) return value.dump();
+  const auto small = [](const Json& element) { return !element.is_structured(); };
+  if (value.size() > kMostShown || !std::all_of(value.begin(), value.end(), small)) {
     return "an array of " + std::to_string(value.size()) + " values";
   }
-  if (value.is_array()) {
-    std::string text = "[";
-    for (const Json& element : value) text += (text.size() > 1 ? ", " : "") + shown(element);
-    return text + "]";
-  }
-  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > kLongestShown) text = text.substr(0, kLongestShown) + "…";
-  return text;
+  std::string text = "[";
+  for (const Json& element : value) text += (text.size() > 1 ? ", " : "") + shown(element);
+  return text + "]";
 }
 
-std::string shown_text(std::string_view text) { return shown(Json(std::string(text))); }
+std::string shown_text(std::string_view text) {
+  // The cut may fall into a character; the writer then puts U+FFFD there.
+  const Json cut(std::string(text.substr(0, kLongestShown)));
+  std::string result = cut.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > kLongestShown) result.insert(result.size() - 1, "…");
+  return result;
+}
 
 struct JsonObject::Document {
   std::filesystem::path file;
@@ -121,6 +127,8 @@ const Json& JsonObject::value(std::string_view key) const {
 
 bool JsonObject::has(std::string_view key) const { return !value(key).is_null(); }
 
+bool JsonObject::names(std::string_view key) const { return object_->contains(key); }
+
 std::vector<std::string> JsonObject::keys() const {
   std::vector<std::string> keys;
   for (const auto& item : object_->items()) keys.push_back(item.key());
@@ -136,11 +144,13 @@ std::string JsonObject::path_of(std::string_view key) const {
   return path_.empty() ? name : path_ + "." + name;
 }
 
-void JsonObject::refuse(std::string_view key, std::string_view expected) const {
-  const Json& found = value(key);
-  throw CheckpointError(file().string() + ": " + path_of(key) + " must be " +
-                        std::string(expected) + ", found " +
-                        (object_->contains(key) ? shown(found) : "no such key") + ".");
+void JsonObject::refuse(std::string_view key, std::string_view expected,
+                        std::string_view hint) const {
+  std::string sentence = file().string() + ": " + path_of(key) + " must be ";
+  sentence.append(expected).append(", found ");
+  sentence += names(key) ? shown(value(key)) : "no such key";
+  if (!hint.empty()) sentence.append("; ").append(hint);
+  throw CheckpointError(sentence + ".");
 }
 
 JsonObject JsonObject::object(std::string_view key) const {
@@ -149,7 +159,7 @@ JsonObject JsonObject::object(std::string_view key) const {
   return JsonObject(document_, &found, path_of(key));
 }
 
-std::int64_t JsonObject::to_integer(const Json& found, std::string_view key, Range range,
+std::int64_t JsonObject::to_integer(const Json& found, std::string_view key, IntegerRange range,
                                     std::string_view what) const {
   const auto inside = [&]() -> std::optional<std::int64_t> {
     if (!found.is_number_integer()) return std::nullopt;
@@ -169,14 +179,25 @@ std::int64_t JsonObject::to_integer(const Json& found, std::string_view key, Ran
   return *inside;
 }
 
-std::int64_t JsonObject::integer(std::string_view key, Range range) const {
+std::int64_t JsonObject::integer(std::string_view key, IntegerRange range) const {
   return to_integer(value(key), key, range, "an integer");
+}
+
+std::int64_t JsonObject::integer_or(std::string_view key, std::int64_t fallback,
+                                    IntegerRange range) const {
+  return has(key) ? integer(key, range) : fallback;
 }
 
 double JsonObject::number(std::string_view key) const {
   const Json& found = value(key);
   if (!found.is_number() || !std::isfinite(found.get<double>())) refuse(key, "a number");
   return found.get<double>();
+}
+
+double JsonObject::positive_number(std::string_view key) const {
+  const double positive = number(key);
+  if (!(positive > 0)) refuse(key, "a number above 0");
+  return positive;
 }
 
 bool JsonObject::boolean(std::string_view key) const {
@@ -203,7 +224,7 @@ std::vector<std::string> JsonObject::strings(std::string_view key) const {
   return result;
 }
 
-std::vector<std::int64_t> JsonObject::integers(std::string_view key, Range range) const {
+std::vector<std::int64_t> JsonObject::integers(std::string_view key, IntegerRange range) const {
   const Json& found = value(key);
   if (!found.is_array()) refuse(key, "an array of integers");
   std::vector<std::int64_t> result;
@@ -212,6 +233,19 @@ std::vector<std::int64_t> JsonObject::integers(std::string_view key, Range range
     result.push_back(to_integer(element, key, range, "an array of integers"));
   }
   return result;
+}
+
+std::vector<std::int64_t> JsonObject::integers_or_one(std::string_view key,
+                                                      IntegerRange range) const {
+  if (!has(key)) return {};
+  if (value(key).is_array()) return integers(key, range);
+  return {integer(key, range)};
+}
+
+void JsonObject::require(std::string_view key, const Json& only) const {
+  if (!has(key) || value(key) == only) return;
+  refuse(key, only.is_null() ? "absent or null" : shown(only),
+         "this engine implements nothing else");
 }
 
 }  // namespace captiond

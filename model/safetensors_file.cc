@@ -14,8 +14,7 @@ namespace {
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kLongestHeader = 100'000'000;  // as the reference implementation has it
 
-using Range = JsonObject::Range;
-constexpr Range kOffsets{0, std::numeric_limits<std::int64_t>::max()};
+constexpr IntegerRange kOffsets{0, std::numeric_limits<std::int64_t>::max()};
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& sentence) {
   throw CheckpointError(file.string() + ": " + sentence + ".");
