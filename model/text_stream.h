@@ -8,9 +8,12 @@
 
 namespace captiond {
 
-// Decodes one token at a time and holds back what is not yet whole UTF-8 (byte tokens of a
-// character whose other bytes are still to come). The concatenation of all that put() and finish()
-// return equals Tokenizer::decode() of the same ids. One owner.
+// Decodes one token at a time. The concatenation of all that put() and finish() return equals
+// Tokenizer::decode() of the same ids, special tokens left out.
+//
+// Byte tokens are held back until the next token that is none, even where they already make whole
+// characters: decode() turns a run of bytes that is not UTF-8 as a whole into U+FFFD, so a later
+// byte may change what an earlier one becomes, and what was shown is never taken back. One owner.
 class TextStream {
  public:
   explicit TextStream(std::shared_ptr<const Tokenizer> tokenizer);
@@ -21,7 +24,7 @@ class TextStream {
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::vector<TokenId> held_bytes_;
+  std::vector<TokenId> held_;
 };
 
 }  // namespace captiond
