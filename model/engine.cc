@@ -1,0 +1,94 @@
+#include "model/engine.h"
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "model/context_handle.h"
+#include "model/engine_loop.h"
+#include "model/reference_forward.h"
+
+namespace captiond {
+namespace {
+
+class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
+ public:
+  LoadedEngine(std::shared_ptr<const Checkpoint> checkpoint,
+               std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<EngineLoop> loop)
+      : checkpoint_(std::move(checkpoint)),
+        tokenizer_(std::move(tokenizer)),
+        loop_(std::move(loop)) {
+    EngineLoop::start(loop_);
+  }
+  ~LoadedEngine() override { loop_->stop(); }
+
+  const ModelConfig& config() const override { return checkpoint_->config(); }
+  const GenerationConfig& generation_config() const override {
+    return checkpoint_->generation_config();
+  }
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  std::unique_ptr<Context> new_context(LogitsSink logits) override {
+    return std::make_unique<ContextHandle>(shared_from_this(), loop_,
+                                           loop_->new_sequence(std::move(logits)));
+  }
+  Statistics statistics() const override { return loop_->statistics(); }
+
+ private:
+  const std::shared_ptr<const Checkpoint> checkpoint_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const std::shared_ptr<EngineLoop> loop_;
+};
+
+void check_options(const EngineOptions& options) {
+  if (options.step_rows_max < Scheduler::kStepRowsLeast) {
+    throw std::runtime_error("The engine needs step_rows_max of at least " +
+                             std::to_string(Scheduler::kStepRowsLeast) + ", not " +
+                             std::to_string(options.step_rows_max) + ".");
+  }
+  if (options.kv_positions < kPagePositions) {
+    throw std::runtime_error("The engine needs kv_positions of at least " +
+                             std::to_string(kPagePositions) + ", not " +
+                             std::to_string(options.kv_positions) + ".");
+  }
+  if (options.threads < 0) {
+    throw std::runtime_error("The engine needs threads of at least 0 (all cores), not " +
+                             std::to_string(options.threads) + ".");
+  }
+}
+
+std::vector<TokenId> ascending(std::vector<TokenId> ids) {
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+}  // namespace
+
+std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
+  check_options(options);
+  std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model);
+  std::shared_ptr<const Tokenizer> tokenizer = Tokenizer::open(options.model / "tokenizer.json");
+  const TextConfig& text = checkpoint->config().text;
+  const GenerationConfig& generation = checkpoint->generation_config();
+  const std::size_t pages = (options.kv_positions + kPagePositions - 1) / kPagePositions;
+  std::unique_ptr<Forward> forward =
+      make_reference_forward(checkpoint, {.device = options.device,
+                                          .dtype = options.dtype,
+                                          .vision_mask = options.vision_mask,
+                                          .pages = pages,
+                                          .threads = options.threads});
+  const EngineLoop::Setting setting{
+      .step_rows_max = options.step_rows_max,
+      .pages = pages,
+      .has_sliding_layers = std::find(text.layer_types.begin(), text.layer_types.end(),
+                                      LayerType::kSliding) != text.layer_types.end(),
+      .rules = {.sliding_window = static_cast<std::size_t>(text.sliding_window),
+                .positions_max = static_cast<std::size_t>(text.max_position_embeddings),
+                .stop = ascending(generation.eos_token_ids),
+                .suppressed = ascending(generation.suppressed_token_ids)}};
+  return std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(tokenizer),
+                                        std::make_shared<EngineLoop>(setting, std::move(forward)));
+}
+
+}  // namespace captiond

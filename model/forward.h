@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+
+#include "model/step.h"
+#include "model/token.h"
+
+namespace captiond {
+
+// The outcome of one output row. Spans are valid during the call that hands it over.
+struct RowResult {
+  std::span<const float> hidden;  // [hidden_size] after the final norm; the input of the head
+  // kGreedy and kLogits: whether every logit is finite. kGreedy: the first largest logit among the
+  // ids that are not suppressed; meaningless when not finite.
+  bool finite = true;
+  TokenId greedy = 0;
+  std::span<const float> logits;  // kLogits: [vocab_size] float32, softcapped, nothing suppressed
+};
+
+// Called once for each head row and then for each output of the step, in order: `index` counts
+// through both.
+using RowSink = std::function<void(std::size_t index, const RowResult& result)>;
+
+// The forward pass of the model over one step, with the storage of keys and values that pages stand
+// for. Engine thread only. Virtual because two exist (ATen and own CUDA kernels) and tests script a
+// third.
+class Forward {
+ public:
+  virtual ~Forward() = default;
+  Forward(const Forward&) = delete;
+  Forward& operator=(const Forward&) = delete;
+
+  // Computes all rows, writes their keys and values, then hands over what was asked for. Throws
+  // std::exception when the pass fails: the rows' pages then hold rubbish, other pages are intact.
+  virtual void run(const Step& step, const RowSink& sink) = 0;
+
+ protected:
+  Forward() = default;
+};
+
+}  // namespace captiond

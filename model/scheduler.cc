@@ -1,0 +1,65 @@
+#include "model/scheduler.h"
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+#include <tuple>
+#include <vector>
+
+#include "model/check.h"
+
+namespace captiond {
+namespace {
+
+std::size_t plan_or_fail(Sequence& sequence, StepPlan& plan, std::size_t rows, bool oversize) {
+  try {
+    return sequence.plan(plan, rows, oversize);
+  } catch (const std::runtime_error&) {
+    sequence.fail(std::current_exception());
+    return 0;
+  }
+}
+
+}  // namespace
+
+Scheduler::Scheduler(std::size_t step_rows_max) : step_rows_max_(step_rows_max) {
+  check(step_rows_max >= kStepRowsLeast, "a step has room for prompts and decodes");
+}
+
+StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
+  std::vector<Sequence*> decodes;
+  std::vector<Sequence*> prompts;
+  for (const auto& sequence : sequences) {
+    if (sequence->wants_rows()) (sequence->decodes() ? decodes : prompts).push_back(sequence.get());
+  }
+  const auto sooner = [](const Sequence* a, const Sequence* b) {
+    return std::make_tuple(a->deadline(), a->last_step) <
+           std::make_tuple(b->deadline(), b->last_step);
+  };
+  std::stable_sort(decodes.begin(), decodes.end(), sooner);
+  std::stable_sort(prompts.begin(), prompts.end(), sooner);
+
+  StepPlan plan;
+  std::size_t left = step_rows_max_ - (prompts.empty() ? 0 : step_rows_max_ / 4);
+  decodes.resize(std::min(decodes.size(), left));
+  for (std::size_t i = 0; i < decodes.size(); ++i) {
+    const std::size_t others = decodes.size() - i - 1;  // that still need a row each
+    left -= plan_or_fail(*decodes[i], plan, left - others, false);
+  }
+  left = step_rows_max_ - plan.step.rows();
+  bool first = true;
+  for (Sequence* sequence : prompts) {
+    if (left == 0) break;
+    const std::size_t rows = plan_or_fail(*sequence, plan, left, first);
+    left -= std::min(left, rows);
+    first = first && rows == 0;
+  }
+  ++steps_;
+  for (Sequence* sequence : plan.sequences) sequence->last_step = steps_;
+  for (std::size_t i = 0; i < plan.step.slices.size(); ++i) {
+    plan.slice_owners[i]->set_pages(plan.step.slices[i]);
+  }
+  return plan;
+}
+
+}  // namespace captiond

@@ -1,0 +1,27 @@
+#include "model/visibility.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace captiond {
+
+Visibility::Visibility(const TextConfig& text, VisionMask vision_mask, KvGroup group)
+    : window_(group == KvGroup::kSliding ? static_cast<std::size_t>(text.sliding_window)
+                                         : std::numeric_limits<std::size_t>::max()),
+      both_ways_(text.vision_blocks_bidirectional &&
+                 (group == KvGroup::kSliding || vision_mask == VisionMask::kFullBidirectional)),
+      whole_block_(vision_mask == VisionMask::kFullBidirectional) {}
+
+std::size_t Visibility::first_key(const StepSlice& slice) const {
+  const std::size_t first = slice.first_position + 1 - std::min(window_, slice.first_position + 1);
+  const bool in_block = slice.block_first < slice.block_end;
+  return both_ways_ && whole_block_ && in_block ? std::min(first, slice.block_first) : first;
+}
+
+bool Visibility::visible(const StepSlice& slice, std::size_t query, std::size_t key) const {
+  const bool same_block = both_ways_ && key >= slice.block_first && key < slice.block_end;
+  const bool in_window = query < key || query - key < window_;
+  return (same_block && whole_block_) || ((key <= query || same_block) && in_window);
+}
+
+}  // namespace captiond
