@@ -9,6 +9,7 @@ namespace captiond {
 // reference model.md section 6.
 namespace chat_markers {
 
+inline constexpr std::string_view kEos = "<eos>";
 inline constexpr std::string_view kBos = "<bos>";
 inline constexpr std::string_view kToolBegin = "<|tool>";
 inline constexpr std::string_view kToolEnd = "<tool|>";
@@ -31,10 +32,11 @@ inline constexpr std::string_view kAudioEnd = "<audio|>";
 inline constexpr std::string_view kVideo = "<|video|>";
 
 inline constexpr std::array kAll = {
-    kBos,       kToolBegin,         kToolEnd,         kToolCallBegin, kToolCallEnd,
-    kThink,     kToolResponseBegin, kToolResponseEnd, kQuote,         kChannelBegin,
-    kTurnBegin, kChannelEnd,        kTurnEnd,         kImageBegin,    kImage,
-    kImageEnd,  kAudioBegin,        kAudio,           kAudioEnd,      kVideo};
+    kEos,          kBos,       kToolBegin,         kToolEnd,         kToolCallBegin,
+    kToolCallEnd,  kThink,     kToolResponseBegin, kToolResponseEnd, kQuote,
+    kChannelBegin, kTurnBegin, kChannelEnd,        kTurnEnd,         kImageBegin,
+    kImage,        kImageEnd,  kAudioBegin,        kAudio,           kAudioEnd,
+    kVideo};
 
 }  // namespace chat_markers
 
