@@ -5,11 +5,11 @@
 
 namespace captiond {
 
-void check(bool condition, std::string_view sentence, std::source_location where) noexcept {
+void check(bool condition, std::string_view sentence, CallSite where) noexcept {
   if (condition) return;
-  std::fprintf(stderr, "captiond: broken invariant: %.*s (%s:%u in %s)\n",
-               static_cast<int>(sentence.size()), sentence.data(), where.file_name(),
-               static_cast<unsigned>(where.line()), where.function_name());
+  std::fprintf(stderr, "captiond: broken invariant: %.*s (%s:%d in %s)\n",
+               static_cast<int>(sentence.size()), sentence.data(), where.file, where.line,
+               where.function);
   std::abort();
 }
 

@@ -156,6 +156,8 @@ class FolderCheckpoint final : public Checkpoint {
   void add(const SafetensorsFile& file, const SafetensorsEntry& entry,
            const ExpectedTensor& expected);
   void check_dtype(const SafetensorsFile& file, const SafetensorsEntry& entry);
+  // Why the tensor `name` (as published) is not called for, where that can be said.
+  std::string absent_modality(const std::string& name) const;
 
   fs::path folder_;
   ModelConfig config_;
@@ -164,6 +166,16 @@ class FolderCheckpoint final : public Checkpoint {
   std::unordered_map<std::string, TensorView> tensors_;  // by published name
   std::size_t weight_bytes_ = 0;
 };
+
+std::string FolderCheckpoint::absent_modality(const std::string& name) const {
+  const bool sees =
+      name.starts_with("model.vision_embedder.") || name.starts_with("model.embed_vision.");
+  if (sees && !config_.vision) return "; config.json has no vision_config";
+  if (name.starts_with("model.embed_audio.") && !config_.audio) {
+    return "; config.json has no audio_config";
+  }
+  return "";
+}
 
 void FolderCheckpoint::match_tensors() {
   std::vector<ExpectedTensor> expected = expected_tensors(config_);
@@ -175,9 +187,8 @@ void FolderCheckpoint::match_tensors() {
       const std::string name = published_name(entry.name);
       const auto wanted = by_name.find(name);
       if (wanted == by_name.end()) {
-        refuse(file.path(), "tensor " + shown_text(entry.name) +
-                                " must be one that config.json calls for, found one that it does "
-                                "not");
+        refuse(file.path(), "expected only tensors that config.json calls for, found tensor " +
+                                shown_text(entry.name) + absent_modality(name));
       }
       add(file, entry, *wanted->second);
     }

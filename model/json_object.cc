@@ -86,6 +86,10 @@ std::string shown_text(std::string_view text) {
 }
 
 struct JsonObject::Document {
+  explicit Document(std::filesystem::path path) : file(std::move(path)) {}
+  Document(const Document&) = delete;
+  Document& operator=(const Document&) = delete;
+
   std::filesystem::path file;
   Json root;
 };
@@ -95,8 +99,12 @@ JsonObject::JsonObject(std::shared_ptr<const Document> document, const Json* obj
     : document_(std::move(document)), object_(object), path_(std::move(path)) {}
 
 JsonObject JsonObject::parse(std::string_view text, const std::filesystem::path& file) {
-  auto document = std::make_shared<Document>();
-  document->file = file;
+  // nlohmann takes a zero byte for the end of the text and would pass over all behind it.
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    throw CheckpointError(file.string() + ": expected JSON, found a zero byte at " +
+                          place_of(text, zero + 1) + ".");
+  }
+  auto document = std::make_shared<Document>(file);
   try {
     DocumentGuard guard(document->file);
     document->root = Json::parse(text, [&](int depth, Json::parse_event_t event, Json& parsed) {
