@@ -8,16 +8,18 @@
   "audio/x-raw, format=(string)F32LE, rate=(int)16000, channels=(int)1, " \
   "layout=(string)interleaved"
 
-// A buffer is one or more whole patches of 640 float32 (native endian) samples: 2560 bytes and
-// 40 ms each, PTS of the first sample, DURATION of all. A GstAudioLevelMeta with a voice flag marks
-// the patch in which speech starts (TRUE) or ends (FALSE).
+// A buffer is one patch of 640 float32 (native endian) samples: 2560 bytes, 40 ms. PTS is the first
+// sample's; DURATION is that of the sound, less than 40 ms where a patch was padded with zeros
+// (before a DISCONT, a GAP or EOS). A GstAudioLevelMeta marks the patch in which speech starts
+// (voice flag set) or ends (not set).
 #define CAPTIOND_AUDIO_PATCHES_MEDIA_TYPE "application/x-audio-patches"
 #define CAPTIOND_AUDIO_PATCHES_CAPS \
   CAPTIOND_AUDIO_PATCHES_MEDIA_TYPE ", samples=(int)640, rate=(int)16000"
 
-// What visionpatcher accepts; pixels must be square.
-#define CAPTIOND_PICTURE_CAPS \
-  "video/x-raw, format=(string)RGB, width=(int)[1, max], height=(int)[1, max]"
+// What visionpatcher accepts; the sides are ImageResizer::kSideMax at most.
+#define CAPTIOND_PICTURE_CAPS                                                            \
+  "video/x-raw, format=(string)RGB, width=(int)[1, 1048576], height=(int)[1, 1048576], " \
+  "pixel-aspect-ratio=(fraction)1/1"
 
 // A buffer is one picture: rows * columns patches in raster order, each 48 * 48 * 3 bytes in order
 // row, column, channel (R, G, B). rows * columns is at most 1120.

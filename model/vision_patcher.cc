@@ -27,8 +27,12 @@ std::size_t whole_patches(double factor, std::size_t pixels) {
 
 std::span<const std::size_t> vision_budgets() { return kBudgets; }
 
+bool is_vision_budget(std::size_t soft_tokens_max) {
+  return std::find(kBudgets.begin(), kBudgets.end(), soft_tokens_max) != kBudgets.end();
+}
+
 void require_vision_budget(std::size_t soft_tokens_max) {
-  if (std::find(kBudgets.begin(), kBudgets.end(), soft_tokens_max) != kBudgets.end()) return;
+  if (is_vision_budget(soft_tokens_max)) return;
   std::string allowed;
   for (const std::size_t budget : kBudgets) {
     allowed += (allowed.empty() ? "" : ", ") + std::to_string(budget);

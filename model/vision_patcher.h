@@ -25,7 +25,9 @@ struct PatchGrid {
 // The soft-token budgets that the model was trained with, ascending.
 std::span<const std::size_t> vision_budgets();
 
-// Throws std::invalid_argument unless `soft_tokens_max` is one of vision_budgets().
+bool is_vision_budget(std::size_t soft_tokens_max);
+
+// Throws std::invalid_argument unless is_vision_budget().
 void require_vision_budget(std::size_t soft_tokens_max);
 
 // The grid that a picture is scaled to: the largest one of its shape within the budget, for small

@@ -1,0 +1,12 @@
+#include "elements/registration.h"
+
+#include "elements/audiopatcher.h"
+#include "elements/visionpatcher.h"
+
+namespace captiond::gst {
+
+bool register_elements(GstPlugin* plugin) noexcept {
+  return GST_ELEMENT_REGISTER(audiopatcher, plugin) && GST_ELEMENT_REGISTER(visionpatcher, plugin);
+}
+
+}  // namespace captiond::gst
