@@ -33,6 +33,8 @@ class BytePairModel {
   void encode(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const;
 
   const MergeTable& merges() const { return merges_; }
+  // What a character outside the vocabulary becomes; nullopt where that is bytes.
+  std::optional<TokenId> unknown_id() const { return byte_fallback_ ? std::nullopt : unknown_id_; }
 
  private:
   void read_symbols(std::string_view text, std::vector<TokenId>& symbols) const;

@@ -101,7 +101,8 @@ Tokenizer::Tables::Tables(const TokenizerJson& json, const std::filesystem::path
   check_plain_text(file);
 }
 
-// Holds encode_plain()'s promise: merges and single characters never make a reserved token.
+// Holds encode_plain()'s promise: merges, single characters and unknown ones never make a reserved
+// token.
 void Tokenizer::Tables::check_plain_text(const std::filesystem::path& file) const {
   const auto refuse = [&](TokenId id, const std::string& how) {
     throw CheckpointError(file.string() + ": the special token " +
@@ -119,6 +120,11 @@ void Tokenizer::Tables::check_plain_text(const std::filesystem::path& file) cons
     if (!reserved[i] || text.empty()) continue;
     if (first_utf8_unit(text).bytes == text.size()) refuse(id, "its one character");
     if (byte_of_token(text)) refuse(id, "byte fallback");
+  }
+  // <unk> itself is special and may come of anything.
+  for (const std::string_view marker : chat_markers::kAll) {
+    const std::optional<TokenId> id = vocabulary.find(marker);
+    if (id && id == model.unknown_id()) refuse(*id, "model.unk_token");
   }
 }
 

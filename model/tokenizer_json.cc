@@ -40,7 +40,7 @@ void expect_equal(const std::filesystem::path& file, const std::string& path, co
       expect_equal(file, path + "[" + std::to_string(i) + "]", expected[i], found[i]);
     }
   }
-  refuse_value(file, path, shown(expected), found);
+  refuse_value(file, path, expected.dump(-1, ' ', true), found);
 }
 
 // One object of the file, read with checks that name the key in full.

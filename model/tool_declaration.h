@@ -1,12 +1,13 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace captiond {
 
 enum class ToolType { kString, kNumber, kInteger, kBoolean, kArray, kObject };
+
+struct ToolProperty;
 
 // What a tool takes, as far as the chat format can say it: JSON Schema's anyOf, oneOf, $ref, const
 // and enumerations of other things than strings have no place in it.
@@ -15,9 +16,14 @@ struct ToolSchema {
   std::string description;               // empty: none
   std::vector<std::string> enumeration;  // strings only: what may be given; empty: anything
   std::vector<ToolSchema> items;         // arrays only: none, or the one schema of every element
-  std::vector<std::pair<std::string, ToolSchema>> properties;  // objects only
-  std::vector<std::string> required;                           // objects only
+  std::vector<ToolProperty> properties;  // objects only
+  std::vector<std::string> required;     // objects only
   bool nullable = false;
+};
+
+struct ToolProperty {
+  std::string name;
+  ToolSchema schema;
 };
 
 // A tool that the model may call.

@@ -165,8 +165,8 @@ ToolValue value_of(const ToolSchema& schema) {
   if (schema.nullable) out.push_back({"nullable", {true}});
   if (!schema.properties.empty()) {
     ToolValue::Mapping properties;
-    for (const auto& [name, property] : schema.properties) {
-      properties.push_back({name, value_of(property)});
+    for (const ToolProperty& property : schema.properties) {
+      properties.push_back({property.name, value_of(property.schema)});
     }
     out.push_back({"properties", {std::move(properties)}});
   }
@@ -183,11 +183,12 @@ void write_schema(const ToolSchema& schema, Place place, ChatPieces& out);
 void write_properties(const ToolSchema& schema, ChatPieces& out) {
   out.text("properties:{");
   bool first = true;
-  for (const auto* property : sorted(schema.properties, [](const auto& p) { return p.first; })) {
+  for (const ToolProperty* property :
+       sorted(schema.properties, [](const ToolProperty& p) { return p.name; })) {
     if (!first) out.text(",");
     first = false;
-    out.text(property->first).text(":{");
-    write_schema(property->second, Place::kProperty, out);
+    out.text(property->name).text(":{");
+    write_schema(property->schema, Place::kProperty, out);
     out.text("}");
   }
   out.text("},");
