@@ -49,6 +49,7 @@ struct SceneEvent {
   std::uint64_t scene = 0;  // 0, 1, 2, … of this stream since it started
   std::string text;
   StreamTime time{};  // of the picture
+  StreamTime end{};   // before which no other picture is described; `time` if that is not known
   bool truncated = false;
 
   bool operator==(const SceneEvent&) const = default;

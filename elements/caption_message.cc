@@ -1,7 +1,10 @@
 #include "elements/caption_message.h"
 
+#include <atomic>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "model/check.h"
 
@@ -38,7 +41,8 @@ struct ToStructure {
   GstStructure* operator()(const SceneEvent& e) const {
     return gst_structure_new(kScene, "scene", G_TYPE_UINT64, guint64{e.scene}, "text",
                              G_TYPE_STRING, e.text.c_str(), "time", G_TYPE_UINT64, to_gst(e.time),
-                             "truncated", G_TYPE_BOOLEAN, gboolean{e.truncated}, nullptr);
+                             "end", G_TYPE_UINT64, to_gst(e.end), "truncated", G_TYPE_BOOLEAN,
+                             gboolean{e.truncated}, nullptr);
   }
   GstStructure* operator()(const SilenceEvent&) const { return nullptr; }
   GstStructure* operator()(const LossEvent& e) const {
@@ -113,6 +117,7 @@ CaptionEvent parse_scene(Fields& fields) {
   e.scene = fields.number("scene");
   e.text = fields.text("text");
   e.time = fields.time("time");
+  e.end = fields.time("end");
   e.truncated = fields.flag("truncated");
   return e;
 }
@@ -128,6 +133,26 @@ CaptionEvent parse_loss(Fields& fields) {
 
 StructureHandle to_structure(const CaptionEvent& event) {
   return StructureHandle(std::visit(ToStructure{}, event));
+}
+
+StructureHandle to_structure(const CaptionCounters& counters) {
+  const std::pair<const char*, const std::atomic<std::uint64_t>&> fields[] = {
+      {"segments", counters.segments},
+      {"partials", counters.partials},
+      {"partials-skipped", counters.partials_skipped},
+      {"tokens", counters.tokens},
+      {"draft-accepted", counters.draft_accepted},
+      {"truncated", counters.truncated},
+      {"blips", counters.blips},
+      {"translations", counters.translations},
+      {"scenes", counters.scenes},
+      {"scenes-skipped", counters.scenes_skipped},
+      {"dropped", counters.dropped}};
+  StructureHandle structure(gst_structure_new_empty("captiond-statistics"));
+  for (const auto& [name, value] : fields) {
+    gst_structure_set(structure.get(), name, G_TYPE_UINT64, guint64{value.load()}, nullptr);
+  }
+  return structure;
 }
 
 std::optional<CaptionEvent> parse_caption(const GstStructure* structure) {

@@ -61,6 +61,7 @@ Segmenter::Segmenter(const SegmenterOptions& options)
 
 std::vector<SegmentAction> Segmenter::hear(const AudioPatch& patch, bool voice) {
   Heard heard{patch, voice, mean_square(patch)};
+  heard_ = true;
   heard_until_ = patch.start + kPatchDuration;
   switch (state_) {
     case State::kQuiet:
@@ -206,6 +207,7 @@ StreamTime Segmenter::earliest_begin() const {
 }
 
 std::vector<SegmentAction> Segmenter::finish() {
+  if (!std::exchange(heard_, false)) return {};
   if (state_ == State::kOpen) end(/*by_pause=*/false);
   if (state_ == State::kBlip) drop_blip();
   rest({});

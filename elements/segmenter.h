@@ -96,6 +96,7 @@ class Segmenter {
   std::size_t pause_ = 0;      // kBlip, kOpen: patches since the last speech
   std::size_t given_ = 0;      // kOpen: patches of this segment
   std::deque<Heard> recent_;   // kOpen: the last patches given, cut_patches_ at most
+  bool heard_ = false;         // anything since the last finish()
   StreamTime heard_until_{};
   std::vector<SegmentAction> actions_;
 };

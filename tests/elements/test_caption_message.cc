@@ -56,10 +56,24 @@ BOOST_AUTO_TEST_CASE(every_event_for_the_bus_comes_back_as_it_was) {
   scene.scene = 2;
   scene.text = "A red bus.";
   scene.time = 12s;
+  scene.end = 17s;
   scene.truncated = true;
   const CaptionEvent events[] = {transcript(), final_one, translation, scene,
                                  captiond::LossEvent{3s, 5s}};
   for (const CaptionEvent& event : events) BOOST_CHECK(there_and_back(event) == event);
+}
+
+BOOST_AUTO_TEST_CASE(every_counter_has_its_field) {
+  captiond::CaptionCounters counters;
+  counters.segments = 3;
+  counters.dropped = 5;
+  const gst::StructureHandle structure = gst::to_structure(counters);
+  BOOST_TEST(gst_structure_n_fields(structure.get()) == 11);
+  guint64 value = 0;
+  BOOST_TEST(gst_structure_get_uint64(structure.get(), "segments", &value));
+  BOOST_TEST(value == 3u);
+  BOOST_TEST(gst_structure_get_uint64(structure.get(), "dropped", &value));
+  BOOST_TEST(value == 5u);
 }
 
 BOOST_AUTO_TEST_CASE(silence_has_no_message) {

@@ -1,0 +1,186 @@
+#define BOOST_TEST_MODULE scene_captioner
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "elements/scene_captioner.h"
+#include "tests/support/captioner_bench.h"
+#include "tests/support/scripted_engine.h"
+
+using namespace captiond;
+using namespace std::chrono_literals;
+using Answers = ScriptedEngine::Answers;
+
+namespace {
+
+class Show {
+ public:
+  explicit Show(
+      SceneOptions options = {}, Answers answers = Answers::kAtOnce,
+      Script script =
+          [](const ScriptedQuestion& q) {
+            return "a picture of " + std::to_string(q.picture_patches) + " patches";
+          })
+      : engine(ScriptedEngine::make("a picture of patches", std::move(script), answers)),
+        captioner(std::make_unique<SceneCaptioner>(engine, std::move(options), bench.ports(),
+                                                   bench.counters)) {}
+
+  Show& see(StreamTime time) {
+    BOOST_REQUIRE(captioner->accepts());
+    Picture picture;
+    picture.time = time;
+    picture.patches.rows = 2;
+    picture.patches.columns = 3;
+    picture.patches.pixels.resize(6 * VisionPatches::kBytesPerPatch);
+    captioner->take(std::move(picture));
+    if (engine->open_questions() == 0) bench.run_posted();
+    return *this;
+  }
+  Show& answer() {
+    BOOST_REQUIRE(engine->answer_next());
+    bench.run_posted();
+    return *this;
+  }
+  std::vector<std::string> lines() const {
+    std::vector<std::string> out;
+    for (const CaptionEvent& event : bench.events) out.push_back(to_line(event));
+    return out;
+  }
+
+  std::shared_ptr<ScriptedEngine> engine;
+  CaptionerBench bench;
+  std::unique_ptr<SceneCaptioner> captioner;
+};
+
+void require_lines(const Show& show, const std::vector<std::string>& wanted) {
+  BOOST_TEST(show.lines() == wanted, boost::test_tools::per_element());
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_picture_stands_before_the_question_about_it) {
+  SceneOptions options;
+  options.prompt = "What is it?";
+  options.tokens_max = 40;
+  Show show(options);
+  show.see(1s);
+  const auto questions = show.engine->questions();
+  BOOST_REQUIRE_EQUAL(questions.size(), 1u);
+  BOOST_TEST(questions[0].picture_patches == 6u);
+  BOOST_TEST(questions[0].max_tokens == 40u);
+  BOOST_TEST(questions[0].prompt ==
+             "<bos><|turn>user\n<|image><image|>What is it?<turn|>\n<|turn>model\n"
+             "<|channel>thought\n<channel|>");
+  require_lines(show, {"scene 0 1.000 a picture of 6 patches"});
+  BOOST_CHECK(show.bench.all<SceneEvent>()[0].end == 6s);
+}
+
+BOOST_AUTO_TEST_CASE(the_first_picture_and_then_one_an_interval_is_described) {
+  Show show;
+  for (int second = 0; second <= 12; ++second) show.see(std::chrono::seconds(second));
+  std::vector<StreamTime> times;
+  for (const SceneEvent& event : show.bench.all<SceneEvent>()) times.push_back(event.time);
+  const std::vector<StreamTime> wanted = {0s, 5s, 10s};
+  BOOST_CHECK(times == wanted);
+  BOOST_TEST(show.bench.counters.scenes == 3u);
+  BOOST_TEST(show.engine->contexts_alive() == 1u);  // the prompt
+}
+
+BOOST_AUTO_TEST_CASE(an_interval_of_zero_describes_every_picture) {
+  SceneOptions options;
+  options.interval = 0s;
+  Show show(options);
+  show.see(0ms).see(40ms).see(80ms);
+  BOOST_TEST(show.bench.counters.scenes == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(a_source_that_can_wait_waits_for_the_description) {
+  Show show({}, Answers::kWhenTold);
+  show.see(0s);
+  BOOST_TEST(!show.captioner->accepts());
+  BOOST_TEST(!show.captioner->idle());
+  show.answer();
+  BOOST_TEST(show.captioner->accepts());
+  BOOST_TEST(show.captioner->idle());
+}
+
+BOOST_AUTO_TEST_CASE(a_live_source_skips_what_is_due_meanwhile_and_counts_it) {
+  Show show({}, Answers::kWhenTold);
+  show.captioner->set_live(true);
+  show.see(0s).see(1s).see(5s).see(6s);
+  BOOST_TEST(show.engine->open_questions() == 1u);
+  BOOST_TEST(show.bench.counters.scenes_skipped == 2u);
+  show.answer().see(7s).answer();
+  const auto told = show.bench.all<SceneEvent>();
+  BOOST_REQUIRE_EQUAL(told.size(), 2u);
+  BOOST_CHECK(told[1].time == 7s);
+}
+
+BOOST_AUTO_TEST_CASE(a_description_that_does_not_end_is_marked) {
+  SceneOptions options;
+  options.tokens_max = 3;
+  Show show(options, Answers::kAtOnce,
+            [](const ScriptedQuestion&) { return std::string("a picture of a picture of a"); });
+  show.see(0s);
+  BOOST_TEST(show.bench.all<SceneEvent>()[0].truncated);
+  BOOST_TEST(show.bench.all<SceneEvent>()[0].text == "a picture of");
+  BOOST_TEST(show.bench.counters.truncated == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(after_the_end_the_next_stream_begins_with_a_description) {
+  Show show;
+  show.see(9s);
+  show.captioner->finish();
+  show.see(1s).see(2s);
+  BOOST_TEST(show.bench.counters.scenes == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(pictures_that_jump_back_are_described) {
+  Show show;
+  show.see(9s).see(1s);
+  BOOST_TEST(show.bench.counters.scenes == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(after_a_reset_a_late_answer_is_not_told) {
+  Show show({}, Answers::kWhenTold);
+  show.see(0s);
+  show.captioner->reset();
+  BOOST_TEST(show.captioner->idle());
+  show.answer();
+  BOOST_TEST(show.lines().empty());
+  show.see(0s).answer();
+  require_lines(show, {"scene 0 0.000 a picture of 6 patches"});
+}
+
+BOOST_AUTO_TEST_CASE(an_error_of_the_engine_is_thrown_on_the_captioners_thread) {
+  Show show({}, Answers::kWhenTold, [](const ScriptedQuestion&) -> std::string {
+    throw std::runtime_error("a picture of 6 patches exceeds the budget");
+  });
+  show.see(0s);
+  BOOST_CHECK_THROW(show.answer(), std::runtime_error);
+  Show cancelled({}, Answers::kWhenTold);
+  cancelled.see(0s);
+  BOOST_REQUIRE(cancelled.engine->cancel_next());
+  BOOST_CHECK_THROW(cancelled.bench.run_posted(), std::runtime_error);
+}
+
+BOOST_AUTO_TEST_CASE(options_and_checkpoints_that_cannot_be_are_refused) {
+  const auto refused = [](auto change) {
+    SceneOptions options;
+    change(options);
+    BOOST_CHECK_THROW(Show{options}, std::invalid_argument);
+  };
+  refused([](auto& o) { o.interval = -1s; });
+  refused([](auto& o) { o.tokens_max = 0; });
+  refused([](auto& o) { o.prompt.clear(); });
+  const auto engine = ScriptedEngine::make(
+      "a", [](const ScriptedQuestion&) { return std::string(); }, Answers::kAtOnce);
+  engine->remove_vision();
+  CaptionerBench bench;
+  BOOST_CHECK_THROW(SceneCaptioner(engine, {}, bench.ports(), bench.counters),
+                    std::invalid_argument);
+}
