@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <optional>
+#include <set>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
@@ -76,7 +76,7 @@ WeightMap read_index(const fs::path& file) {
 // Both ways hold: each tensor of the index is in its shard, and a shard has no other tensors.
 void check_against_index(const std::vector<SafetensorsFile>& shards, const WeightMap& index,
                          const fs::path& index_file) {
-  std::map<std::string_view, std::string> found;  // tensor, shard
+  std::set<std::string_view> found;
   for (const SafetensorsFile& shard : shards) {
     for (const SafetensorsEntry& entry : shard.entries()) {
       const auto listed = index.find(entry.name);
@@ -87,7 +87,7 @@ void check_against_index(const std::vector<SafetensorsFile>& shards, const Weigh
                    (listed == index.end() ? "that it is not listed"
                                           : "it listed for " + shown_text(listed->second)));
       }
-      found.emplace(entry.name, shard.path().filename().string());
+      found.insert(entry.name);
     }
   }
   for (const auto& [name, shard] : index) {
@@ -109,15 +109,16 @@ std::vector<SafetensorsFile> open_files(const fs::path& folder) {
     files.emplace_back(single);
     return files;
   }
-  if (is_there(single)) {
-    refuse(folder,
-           "expected model.safetensors or model.safetensors.index.json, found both; remove one");
-  }
   const WeightMap index = read_index(index_file);
   std::vector<std::string> names;
   for (const auto& [tensor, shard] : index) names.push_back(shard);
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
+  if (is_there(single) && !std::binary_search(names.begin(), names.end(), single.filename())) {
+    refuse(folder,
+           "expected model.safetensors or the files of model.safetensors.index.json, found both; "
+           "remove what does not belong here");
+  }
   for (const std::string& name : names) {
     const fs::path file = folder / name;
     if (!is_there(file)) {

@@ -26,6 +26,10 @@ struct TensorView {
 // A Hugging Face `gemma4_unified` folder as published: config.json, generation_config.json (if
 // there) and one or several safetensors files, mapped into memory. Immutable after open().
 //
+// The weights are model.safetensors or the files that model.safetensors.index.json lists; they hold
+// the tensors of the config, of one dtype, and nothing else but lm_head.weight, which is tied to
+// the embedding and ignored. Files must not be changed in place while they are mapped.
+//
 // open() checks every tensor's name, dtype and shape against the config before any byte of weights
 // is read, and throws CheckpointError. Tensors are asked for by their published name (reference
 // model.md section 5), whichever of the two vision spellings the file uses.
