@@ -19,11 +19,19 @@ NOT_A_FUNCTION = re.compile(
     r"|extern\b|template\b.*(struct|class)\b|G_BEGIN_DECLS|case\b|default\b|public:|private:)"
 )
 LITERAL = re.compile(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])\'|//.*')
+# What may stand between a parameter list, a capture or a constructor's initialisers and the brace.
+BEFORE_BODY = re.compile(r"(\)|\]|\}|\b(const|noexcept|override|final|mutable)|->[\w:<>,*&\s]+)\s*$")
+
+
+def opens_function(opening):
+    """Whether the code `opening`, which ends before a brace, is the head of a function or lambda."""
+    head = "(" in opening or opening.rstrip().endswith("]")
+    return head and bool(BEFORE_BODY.search(opening)) and not NOT_A_FUNCTION.match(opening)
 
 
 def cxx_functions(lines):
     """Yields (first line, number of lines) of each function-like block of clang-formatted C++."""
-    stack, header, raw = [], 0, False
+    stack, opening, first, raw = [], "", 0, False
     for number, line in enumerate(lines, 1):
         if raw or 'R"' in line:
             raw = (')"' not in line) if raw else (')"' not in line[line.index('R"') + 2 :])
@@ -31,19 +39,21 @@ def cxx_functions(lines):
         code = LITERAL.sub("", line)
         if not code.strip() or code.lstrip().startswith("#"):
             continue
-        if header == 0:
-            header = number
         for character in code:
             if character == "{":
-                opening = " ".join(text.strip() for text in lines[header - 1 : number])
-                is_function = "(" in opening and not NOT_A_FUNCTION.match(opening)
-                stack.append((header, is_function))
-            elif character == "}" and stack:
-                first, is_function = stack.pop()
+                stack.append((first or number, opens_function(opening)))
+                opening, first = "", 0
+            elif character == "}":
+                begin, is_function = stack.pop() if stack else (number, False)
                 if is_function:
-                    yield first, number - first + 1
-        if code.rstrip().endswith((";", "{", "}", ":", ",")) and not code.rstrip().endswith(","):
-            header = 0
+                    yield begin, number - begin + 1
+                opening, first = "", 0
+            elif character == ";":
+                opening, first = "", 0
+            else:
+                first = first or (number if character.strip() else 0)
+                opening += character
+        opening += " "
 
 
 def python_functions(text):
@@ -74,6 +84,7 @@ def planted_violations_are_found():
         and len(list(violations("a.py", python, ".py"))) == 1
         and len(list(violations("b.cc", ";\n" * (FILE_LINES_MAX + 1), ".cc"))) == 1
         and not list(violations("c.cc", "class A {\n" + body + "};\n", ".cc"))
+        and not list(violations("d.cc", "const A a = {\n" + "  {b(1), c},\n" * 90 + "};\n", ".cc"))
     )
 
 
