@@ -1,5 +1,5 @@
 #define BOOST_TEST_MODULE audiopatcher
-#include <cstring>
+#include <map>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -40,6 +40,27 @@ bool is_discont(const BufferHandle& buffer) { return GST_BUFFER_IS_DISCONT(buffe
 
 void add_voice(const BufferHandle& buffer, bool active, guint8 level) {
   BOOST_REQUIRE(gst_buffer_add_audio_level_meta(buffer.get(), level, active));
+}
+
+using VoiceChanges = std::map<GstClockTime, bool>;
+
+// Notes the voice changes that pass a pad, by the time of their buffer. `changes` must outlive the
+// pad's last use.
+void note_voice_changes(GstElement* pipeline, const char* element, VoiceChanges& changes) {
+  const captiond::gst::ElementHandle owner(gst_bin_get_by_name(GST_BIN(pipeline), element));
+  BOOST_REQUIRE(owner);
+  const captiond::gst::PadHandle pad(gst_element_get_static_pad(owner.get(), "src"));
+  gst_pad_add_probe(
+      pad.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      [](GstPad*, GstPadProbeInfo* info, gpointer user) {
+        GstBuffer* buffer = GST_PAD_PROBE_INFO_BUFFER(info);
+        if (const auto* meta = gst_buffer_get_audio_level_meta(buffer)) {
+          static_cast<VoiceChanges*>(user)->emplace(GST_BUFFER_PTS(buffer),
+                                                    meta->voice_activity != 0);
+        }
+        return GST_PAD_PROBE_OK;
+      },
+      &changes, nullptr);
 }
 
 GstEvent* segment_event(GstFormat format, double rate, guint64 start) {
@@ -229,6 +250,26 @@ BOOST_AUTO_TEST_CASE(a_voice_change_moves_to_the_patch_that_holds_it) {
       }
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(voice_changes_of_webrtcdsp_arrive_on_their_patches) {
+  VoiceChanges detected;
+  VoiceChanges arrived;
+  {
+    const captiond::gst::ElementHandle pipeline(GST_ELEMENT(gst_object_ref_sink(gst_parse_launch(
+        "audiotestsrc num-buffers=150 samplesperbuffer=160 freq=200 volume=0.5 ! "
+        "audio/x-raw,format=S16LE,rate=16000,channels=1 ! webrtcdsp name=detector "
+        "echo-cancel=false noise-suppression=false gain-control=false high-pass-filter=false "
+        "voice-detection=true ! audioconvert ! audiopatcher name=patcher ! fakesink",
+        nullptr))));
+    note_voice_changes(pipeline.get(), "detector", detected);
+    note_voice_changes(pipeline.get(), "patcher", arrived);
+    captiond::test::play(pipeline.get());
+  }
+  VoiceChanges want;  // the last change in each patch
+  for (const auto& [time, active] : detected) want[time / kPatch * kPatch] = active;
+  BOOST_TEST(want.size() >= 2u, "the detector hears the tone begin and takes it for noise later");
+  BOOST_TEST((arrived == want));
 }
 
 BOOST_AUTO_TEST_CASE(samples_that_lie_between_the_places_of_floats_are_read_all_the_same) {

@@ -108,24 +108,23 @@ class PadLog {
   std::vector<std::string> names_;
 };
 
-// Plays `launch_line` to its end `times` times, from NULL to NULL. Fails on an ERROR message or if
-// one run takes longer than 20 s.
+// Plays a pipeline from NULL to its end and back. Fails on an ERROR message, or after 20 s.
+inline void play(GstElement* pipeline) {
+  const gst::BusHandle bus(gst_element_get_bus(pipeline));
+  BOOST_REQUIRE(gst_element_set_state(pipeline, GST_STATE_PLAYING) != GST_STATE_CHANGE_FAILURE);
+  const gst::MessageHandle message(gst_bus_timed_pop_filtered(
+      bus.get(), 20 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
+  BOOST_REQUIRE(message != nullptr);
+  BOOST_REQUIRE_EQUAL(GST_MESSAGE_TYPE(message.get()), GST_MESSAGE_EOS);
+  BOOST_REQUIRE(gst_element_set_state(pipeline, GST_STATE_NULL) == GST_STATE_CHANGE_SUCCESS);
+}
+
 inline void play_repeatedly(const char* launch_line, int times) {
   GError* parse_error = nullptr;
   const gst::ElementHandle pipeline(
       GST_ELEMENT(gst_object_ref_sink(gst_parse_launch(launch_line, &parse_error))));
   BOOST_REQUIRE(!parse_error);
-  const gst::BusHandle bus(gst_element_get_bus(pipeline.get()));
-  for (int i = 0; i < times; ++i) {
-    BOOST_REQUIRE(gst_element_set_state(pipeline.get(), GST_STATE_PLAYING) !=
-                  GST_STATE_CHANGE_FAILURE);
-    const gst::MessageHandle message(gst_bus_timed_pop_filtered(
-        bus.get(), 20 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
-    BOOST_REQUIRE(message != nullptr);
-    BOOST_REQUIRE_EQUAL(GST_MESSAGE_TYPE(message.get()), GST_MESSAGE_EOS);
-    BOOST_REQUIRE(gst_element_set_state(pipeline.get(), GST_STATE_NULL) ==
-                  GST_STATE_CHANGE_SUCCESS);
-  }
+  for (int i = 0; i < times; ++i) play(pipeline.get());
 }
 
 }  // namespace captiond::test
