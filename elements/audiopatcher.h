@@ -11,10 +11,10 @@
 // the last patch. A GstAudioLevelMeta (webrtcdsp attaches one where speech starts or ends) moves to
 // the patch that holds the first sample of its buffer.
 //
-// A plain GstElement with two pads, because none of the base classes leaves the order of things to
-// the element: GstBaseTransform knows one output for an input and nothing of what waits at a GAP or
-// at EOS, GstAudioEncoder cuts 640 samples well but moves metas to whatever frame comes next and
-// sends GAP events ahead of the samples before them.
+// A plain GstElement with two pads, because the base classes decide about the order of things, and
+// here the order matters: GstBaseTransform knows nothing of samples that wait at a GAP, a new
+// segment or EOS; GstAudioEncoder cuts 640 samples well, but sends a GAP event before the frame
+// that begins ahead of it and leaves it open which frame a meta goes to.
 G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(CaptiondAudioPatcher, captiond_audio_patcher, CAPTIOND, AUDIO_PATCHER,
                      GstElement)
