@@ -1,0 +1,151 @@
+"""`evaluate`: word error rates of a Hugging Face folder through transformers, with a KV cache.
+
+Noise is made with a fixed seed. Bounds are the 95 % interval of 2,000 bootstrap samples over
+utterances."""
+
+import io
+import pathlib
+import time
+import zipfile
+
+import numpy
+import soundfile
+import torch
+
+from . import errors, frames, prompt, store
+
+BATCH = 8
+TOKENS_MAX = 120
+SILENCE_HOURS = 0.1
+
+
+class Captioner:
+    """A checkpoint as it lies, in float32 on the CPU."""
+
+    def __init__(self, folder, language="English"):
+        from transformers import AutoTokenizer, Gemma4UnifiedForConditionalGeneration
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        config = self.model.config
+        self.before, self.after = prompt.transcription_tokens(self.tokenizer.backend_tokenizer, language)
+        self.audio_id, self.pad_id = config.audio_token_id, config.text_config.pad_token_id
+
+    def inputs(self, recordings):
+        """Left-padded batch of int16 or float recordings at 16 kHz."""
+        heard = [frames.cut(samples) for samples in recordings]
+        rows = [self.before + [self.audio_id] * len(one) + self.after for one in heard]
+        width, longest = max(map(len, rows)), max(map(len, heard))
+        ids = torch.full((len(rows), width), self.pad_id)
+        features = torch.zeros(len(rows), longest, frames.FRAME)
+        valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for number, (row, one) in enumerate(zip(rows, heard)):
+            ids[number, width - len(row):] = torch.tensor(row)
+            features[number, :len(one)] = torch.from_numpy(one)
+            valid[number, :len(one)] = True
+        attention = torch.arange(width)[None] >= width - torch.tensor([len(row) for row in rows])[:, None]
+        return {"input_ids": ids, "attention_mask": attention.long(), "input_features": features,
+                "input_features_mask": valid}
+
+    @torch.inference_mode()
+    def transcribe(self, recordings):
+        """Greedy transcripts, in the order given."""
+        order = sorted(range(len(recordings)), key=lambda number: len(recordings[number]))
+        out = [""] * len(recordings)
+        for at in range(0, len(order), BATCH):
+            part = order[at:at + BATCH]
+            inputs = self.inputs([recordings[number] for number in part])
+            written = self.model.generate(**inputs, do_sample=False, max_new_tokens=TOKENS_MAX)
+            written = written[:, inputs["input_ids"].shape[1]:]
+            for number, ids in zip(part, written):
+                out[number] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return out
+
+
+def read_set(path):
+    """(source, voice, text, samples int16) of every item of the held-out set."""
+    items = []
+    with zipfile.ZipFile(path) as archive:
+        for line in archive.read("items.tsv").decode().splitlines():
+            name, source, voice, text = line.split("\t")
+            samples, rate_hz = soundfile.read(io.BytesIO(archive.read(name)), dtype="float32")
+            assert rate_hz in (store.RATE_HZ, 48000), rate_hz
+            if rate_hz == 48000:
+                from scipy import signal
+                samples = signal.resample_poly(samples, 1, 3)
+            items.append((source, voice, text, (samples.clip(-1, 1) * 32767).astype(numpy.int16)))
+    return items
+
+
+def interval(counts, seed=0, draws=2000):
+    """95 % bounds of the error rate of (errors, words) pairs, by bootstrap over utterances."""
+    table = numpy.array(counts)
+    chosen = numpy.random.default_rng(seed).integers(0, len(table), (draws, len(table)))
+    rates = table[chosen, 0].sum(1) / numpy.maximum(1, table[chosen, 1].sum(1))
+    return numpy.quantile(rates, (0.025, 0.975))
+
+
+def line(name, counts):
+    low, high = interval(counts)
+    words = sum(words for _, words in counts)
+    return (f"{name:34} WER {100 * errors.rate(counts):5.1f} %  [{100 * low:.1f}, {100 * high:.1f}]  "
+            f"{len(counts)} utterances, {words} words")
+
+
+def with_noise(samples, decibels, generator):
+    """White noise at a ratio to the power of the recording."""
+    wave = samples.astype(numpy.float32)
+    level = numpy.sqrt(numpy.mean(wave**2)) * 10 ** (-decibels / 20)
+    return (wave + generator.normal(0, level, len(wave))).clip(-32768, 32767).astype(numpy.int16)
+
+
+def score(captioner, name, items, log):
+    """Prints the error rate of (text, samples) items and returns the counts."""
+    heard = captioner.transcribe([samples for _, samples in items])
+    counts = [errors.count(text, one) for (text, _), one in zip(items, heard)]
+    print(line(name, counts), flush=True)
+    log += [f"{name}\t{text}\t{one}" for (text, _), one in zip(items, heard)]
+    return counts
+
+
+def quiet_recordings(generator, hours):
+    """Digital silence, hiss, pinkish noise and hum of 1 to 12 s: nothing that has words."""
+    made, recordings = 0.0, []
+    while made < hours * 3600:
+        size = int(generator.uniform(1, 12) * store.RATE_HZ)
+        time_s = numpy.arange(size) / store.RATE_HZ
+        level = 10 ** generator.uniform(-4, -1)
+        hiss = generator.normal(0, 1, size)
+        kinds = (numpy.zeros(size), hiss, numpy.convolve(hiss, numpy.ones(24) / 5, "same"),
+                 numpy.sin(2 * numpy.pi * 50 * time_s) + 0.3 * numpy.sin(2 * numpy.pi * 150 * time_s))
+        wave = kinds[len(recordings) % len(kinds)] * level
+        recordings.append((wave.clip(-1, 1) * 32767).astype(numpy.int16))
+        made += size / store.RATE_HZ
+    return recordings
+
+
+def report(arguments):
+    """The whole report on standard output."""
+    started, log = time.time(), []
+    captioner, items = Captioner(arguments.model), read_set(arguments.set)
+    counts = score(captioner, "held-out sentences and voices", [(item[2], item[3]) for item in items], log)
+    for place, title in ((0, "sentences"), (1, "voice")):
+        for value in sorted({item[place] for item in items}):
+            part = [count for item, count in zip(items, counts) if item[place] == value]
+            print("  " + line(f"{title} {value}", part))
+    if arguments.noise:
+        generator = numpy.random.default_rng(5)
+        noisy = [(text, with_noise(samples, 10, generator)) for _, _, text, samples in items[:100]]
+        score(captioner, "white noise at 10 dB", noisy, log)
+        recordings = quiet_recordings(generator, SILENCE_HOURS)
+        heard = captioner.transcribe(recordings)
+        words, hours = sum(len(one.split()) for one in heard), sum(map(len, recordings)) / store.RATE_HZ / 3600
+        print(f"{'silence, hiss, noise, hum':34} {words / hours:.0f} invented words an hour ({words} in {hours:.2f} h)")
+        log += [f"silence\t\t{one}" for one in heard if one]
+    if arguments.people:
+        from . import people
+        for name, recordings in people.sets(pathlib.Path(arguments.people)):
+            score(captioner, name, recordings, log)
+    seconds = sum(len(item[3]) for item in items) / store.RATE_HZ
+    print(f"{seconds:.0f} s of speech in the set; all in {time.time() - started:.0f} s of wall time")
+    if arguments.out:
+        pathlib.Path(arguments.out).write_text("\n".join(log) + "\n", encoding="utf-8")

@@ -1,0 +1,58 @@
+"""Recordings of people in Debian packages: for evaluation only, never for training.
+
+FOLDER is where asterisk-core-sounds-en-g722, asterisk-core-sounds-en and pocketsphinx-testdata were
+unpacked. G.722 is decoded with the package av."""
+
+import gzip
+import re
+
+import numpy
+import soundfile
+
+from . import store
+
+WORDS_MIN = 4
+ASTERISK_VOICE = "usr/share/asterisk/sounds/en_US_f_Allison"
+ASTERISK_TEXT = "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
+POCKETSPHINX = "usr/share/pocketsphinx/test/data/librivox"
+
+
+def read_media(path):
+    """int16 [N] at 16 kHz of any media file."""
+    import av
+    with av.open(str(path)) as media:
+        to_mono = av.AudioResampler(format="s16", layout="mono", rate=store.RATE_HZ)
+        pieces = [out.to_ndarray()[0] for frame in media.decode(audio=0) for out in to_mono.resample(frame)]
+        pieces += [out.to_ndarray()[0] for out in to_mono.resample(None)]
+    return numpy.concatenate(pieces)
+
+
+def asterisk(folder):
+    """(text, samples) of the prompts with at least four words: one studio voice."""
+    lines = gzip.open(folder / ASTERISK_TEXT, "rt", encoding="utf-8").read().splitlines()
+    for line in lines:
+        name, _, text = line.partition(": ")
+        path = folder / ASTERISK_VOICE / f"{name}.g722"
+        plain = not re.search(r"[\[\]<>{}]", text)
+        if plain and len(text.split()) >= WORDS_MIN and path.exists():
+            samples = read_media(path)
+            if len(samples) <= 20 * store.RATE_HZ:
+                yield text.strip(), samples
+
+
+def librivox(folder):
+    """(text, samples) of five sentences of an audio book."""
+    for line in (folder / POCKETSPHINX / "transcription").read_text().splitlines():
+        text, name = re.fullmatch(r"<s> (.*) </s> \((.*)\)", line).groups()
+        samples, rate_hz = soundfile.read(folder / POCKETSPHINX / f"{name}.wav", dtype="int16")
+        if rate_hz != store.RATE_HZ:
+            raise ValueError(f"{name}.wav: {rate_hz} Hz instead of {store.RATE_HZ}")
+        yield text, samples
+
+
+def sets(folder):
+    """(name, list of (text, samples)) of what the folder holds."""
+    for name, reader, needed in (("people: Asterisk prompts", asterisk, ASTERISK_TEXT),
+                                 ("people: LibriVox sentences", librivox, POCKETSPHINX)):
+        if (folder / needed).exists():
+            yield name, list(reader(folder))

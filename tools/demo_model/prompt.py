@@ -1,0 +1,47 @@
+"""The published speech prompt, as captiond sends it, and the special tokens that it is made of."""
+
+USER_TURN = "<bos><|turn>user\n"
+MODEL_TURN = "<turn|>\n<|turn>model\n<|channel>thought\n<channel|>"
+TURN_END = "<turn|>"
+AUDIO_BEGIN, AUDIO_FRAME, AUDIO_END = "<|audio>", "<|audio|>", "<audio|>"
+
+# Lines of the two speech prompts; {0} and {1} are language names.
+RULES = ("Follow these specific instructions for formatting the answer:",
+         "*   Only output the transcription, with no newlines.",
+         "*   When transcribing numbers, write the digits, i.e. write 1.7 and not one point seven, "
+         "and write 3 instead of three.")
+TRANSCRIBE = ("Transcribe the following speech segment in {0} into {0} text.\n\n" + "\n".join(RULES))
+TRANSLATE = ("Transcribe the following speech segment in {0}, then translate it into {1}.\n"
+             "When formatting the answer, first output the transcription in {0}, then one newline, "
+             "then output the string '{1}: ', then the translation in {1}.")
+LANGUAGES = ("English", "German", "Spanish")
+
+# Special tokens in the order of their ids. The names are those of Gemma 4; the ids are our own.
+CONTROL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "[multimodal]",
+                  "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>",
+                  "<|tool_response>", "<tool_response|>", '<|"|>', "<|think|>",
+                  "<|channel>", "<channel|>", "<|turn>", "<turn|>",
+                  "<|image>", "<|audio>", "<|image|>", "<|audio|>", "<image|>", "<audio|>",
+                  "<|video|>")
+NEWLINE_TOKENS = ("\n", "\n\n", "\n\n\n")
+
+
+def transcription_prompt(language="English"):
+    """The text before the audio."""
+    return USER_TURN + TRANSCRIBE.format(language)
+
+
+def transcription_tokens(tokenizer, language="English"):
+    """Token ids (before the audio frames, after them); `tokenizer` is a tokenizers.Tokenizer."""
+    before = tokenizer.encode(transcription_prompt(language) + AUDIO_BEGIN, add_special_tokens=False)
+    after = tokenizer.encode(AUDIO_END + MODEL_TURN, add_special_tokens=False)
+    return before.ids, after.ids
+
+
+def prompt_phrases():
+    """The fixed phrases of the prompts, cut where a language name or a line end comes between."""
+    phrases = []
+    for text in (TRANSCRIBE, TRANSLATE):
+        for line in text.split("\n"):
+            phrases += [piece for piece in line.replace("{1}", "{0}").split("{0}") if piece]
+    return phrases

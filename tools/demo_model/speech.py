@@ -1,0 +1,152 @@
+"""`make-speech`: recordings of the sentences, by many processes at once, each with its own store."""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import random
+import time
+
+import numpy
+
+from . import phonemes, store, text
+
+CHUNK = 768          # sentences that one Kokoro process takes at a time
+PHONEMES_MAX = 330    # of one sentence; more would be longer than an utterance may be
+
+
+class Material:
+    """What every worker reads: sentences, phonemes, the phoneme ids and the voices."""
+
+    def __init__(self, settings, work):
+        self.rows = text.read(work / "sentences.tsv")
+        self.phonemes = phonemes.read(work / "phonemes.tsv")
+        if len(self.rows) != len(self.phonemes):
+            raise ValueError("sentences.tsv and phonemes.tsv have different numbers of lines")
+        self.kokoro = work / "kokoro"
+        vocabulary = json.loads((self.kokoro / "vocab.json").read_text(encoding="utf-8"))
+        self.vocabulary = vocabulary.get("vocab", vocabulary)
+        held = set(settings["held_voices"])
+        names = sorted(path.stem for path in (self.kokoro / "voices").glob("*.bin"))
+        self.names = [name for name in names if name[0] in "ab"]
+        self.voices = {"train": [name for name in self.names if name not in held],
+                       "held": [name for name in self.names if name in held]}
+
+    def rows_of(self, split):
+        return [number for number, row in enumerate(self.rows) if row[1] == split]
+
+
+def order_of_rows(material, settings, split, seed):
+    """Row numbers in a random order; dictionary definitions, of which there are most, come fully
+    only after everything else."""
+    shuffled = material.rows_of(split)
+    chooser = random.Random(seed)
+    chooser.shuffle(shuffled)
+    later = [number for number in shuffled if material.rows[number][0] == "wordnet-definition"
+             and chooser.random() > settings["definition_share"]]
+    first = set(later)
+    return [number for number in shuffled if number not in first] + later
+
+
+def kokoro_job(material, settings, number, split, chooser):
+    """(words, aligned, voice, speed, row) of one sentence, or None if it is too long."""
+    accent, words, aligned = material.phonemes[number]
+    if sum(map(len, words)) + len(words) > PHONEMES_MAX:
+        return None
+    from . import voices
+    names = material.voices[split]
+    if split == "train":
+        names = [name for name in names if name[0] == accent]
+    mixed = settings["mixed_share"] if split == "train" else 0.0
+    speed = chooser.uniform(settings["speed_min"], settings["speed_max"])
+    return words, aligned, voices.choose_voice(chooser, names, mixed), speed, number
+
+
+def kokoro_worker(settings, work, out, share, shares, device, split, limit_s):
+    """Speaks every `shares`-th sentence with Kokoro until all are done or the time is over."""
+    import torch
+
+    from . import kokoro, voices
+    torch.set_num_threads(2 if device != "cpu" else 1)
+    started, material = time.time(), Material(settings, work)
+    seed = settings["seed"] * 1000 + share
+    torch.manual_seed(seed)
+    chooser = random.Random(seed)
+    model = kokoro.Kokoro(sorted(map(str, material.kokoro.glob("*.safetensors*"))), device,
+                          None if device == "cpu" else torch.float16)
+    styles = kokoro.Voices(str(material.kokoro / "voices"))
+    writer = store.Writer(out)
+    order = order_of_rows(material, settings, split, settings["seed"])
+    order = order[:settings.get("sentences_max") or None][share::shares]
+    while order:
+        for at in range(0, len(order), CHUNK):
+            jobs = [kokoro_job(material, settings, number, split, chooser) for number in order[at:at + CHUNK]]
+            jobs = sorted((job for job in jobs if job), key=lambda job: len(job[0]))
+            for job, samples, spans in voices.speak(model, styles, jobs, material.vocabulary, chooser,
+                                                    240.0 if device != "cpu" else 12.0):
+                speaker = material.names.index(job[2]) if isinstance(job[2], str) else -1
+                writer.add(samples, job[4], speaker, "kokoro", spans)
+            writer.flush()
+            print(f"kokoro {share}: {writer.hours:.2f} h, {time.time() - started:.0f} s", flush=True)
+            if limit_s and time.time() - started > limit_s:
+                return writer.close()
+        if not limit_s:
+            return writer.close()
+
+
+def engine_worker(settings, work, out, share, shares, root, limit_s):
+    """Speaks sentences with espeak-ng and flite until the time is over."""
+    from math import gcd
+
+    from scipy import signal
+
+    from . import engines
+    started, material = time.time(), Material(settings, work)
+    chooser = random.Random(settings["seed"] * 1000 + 500 + share)
+    kind = "flite" if share % settings["flite_every"] else "espeak-ng"
+    engine = engines.Flite(root) if kind == "flite" else engines.Espeak(root)
+    writer = store.Writer(out)
+    order = order_of_rows(material, settings, "train", settings["seed"] + 1)[share::shares]
+    limit_hours = settings["flite_hours" if kind == "flite" else "espeak_hours"]
+    for number in order:
+        samples = engine.speak(material.rows[number][2], chooser)
+        if len(samples) and engine.rate_hz != store.RATE_HZ:
+            divisor = gcd(engine.rate_hz, store.RATE_HZ)
+            samples = signal.resample_poly(samples.astype(numpy.float32), store.RATE_HZ // divisor,
+                                           engine.rate_hz // divisor)
+            samples = samples.clip(-32768, 32767).astype(numpy.int16)
+        loud = numpy.flatnonzero(numpy.abs(samples) > 60)
+        if len(loud) > 1600:
+            begin, end = max(0, loud[0] - 800), min(len(samples), loud[-1] + 1600)
+            writer.add(samples[begin:end], number, -1, kind)
+        if time.time() - started > limit_s or writer.hours > limit_hours / shares:
+            break
+    writer.close()
+    print(f"{kind} {share}: {writer.hours:.2f} h, {time.time() - started:.0f} s", flush=True)
+
+
+def make(settings, work, out, limit_s=None, devices=("cpu",), split="train"):
+    """Runs all workers and waits; stores are OUT/kokoro-K and OUT/engine-K, or OUT/held, a few
+    held-out sentences that training is watched with."""
+    work, out = pathlib.Path(work), pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    shares = len(devices) * settings["processes_per_device"]
+    if split == "held":
+        shares, settings = 1, settings | {"sentences_max": settings["held_number"]}
+    name = "kokoro-{}" if split == "train" else "held"
+    workers = [context.Process(target=kokoro_worker, args=(
+        settings, work, out / name.format(share), share, shares, devices[share % len(devices)], split, limit_s))
+        for share in range(shares)]
+    if split == "train" and settings["engine_processes"]:
+        number = min(settings["engine_processes"], max(1, (os.cpu_count() or 2) - shares))
+        workers += [context.Process(target=engine_worker, args=(
+            settings, work, out / f"engine-{share}", share, number, work / settings["engine_root"], limit_s or 1e9))
+            for share in range(number)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    failed = [worker.name for worker in workers if worker.exitcode]
+    print(f"make-speech: {len(workers) - len(failed)} workers finished, {len(failed)} failed", flush=True)
+    return len(failed) < len(workers)

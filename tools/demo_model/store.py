@@ -1,0 +1,94 @@
+"""A store of recordings: one flat file of samples and an index, in a folder.
+
+  speech.i16   int16 samples at 16 kHz, one recording after the other
+  index.npz    start      int64 [U]    first sample of each recording
+               length     int32 [U]    its samples
+               sentence   int32 [U]    its row in the table of sentences
+               speaker    int16 [U]    number of its voice in speakers.json, or -1 for a mixture
+               engine     int8  [U]    number of its engine in ENGINES
+               words_at   int64 [U+1]  its part of the two arrays below (empty: no word times)
+               word_begin int32 [W]    sample where a word begins, from the recording's start
+               word_end   int32 [W]    sample where it ends
+"""
+
+import pathlib
+
+import numpy
+
+RATE_HZ = 16000
+ENGINES = ("kokoro", "espeak-ng", "flite", "person")
+FIELDS = {"start": numpy.int64, "length": numpy.int32, "sentence": numpy.int32,
+          "speaker": numpy.int16, "engine": numpy.int8}
+
+
+class Writer:
+    """Appends recordings to a folder; `close` (or `flush`) writes the index."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.samples = open(self.folder / "speech.i16", "wb")
+        self.rows = {name: [] for name in FIELDS}
+        self.words, self.words_at, self.total = [], [0], 0
+
+    def add(self, samples, sentence, speaker, engine, word_times=()):
+        """samples int16 [N]; word_times: (begin, end) in samples of each word, or nothing."""
+        self.samples.write(samples.tobytes())
+        row = (self.total, len(samples), sentence, speaker, ENGINES.index(engine))
+        for name, value in zip(FIELDS, row):
+            self.rows[name].append(value)
+        self.words += word_times
+        self.words_at.append(len(self.words))
+        self.total += len(samples)
+
+    def flush(self):
+        self.samples.flush()
+        words = numpy.array(self.words, numpy.int32).reshape(-1, 2)
+        arrays = {name: numpy.array(self.rows[name], kind) for name, kind in FIELDS.items()}
+        numpy.savez(self.folder / "index.npz", words_at=numpy.array(self.words_at, numpy.int64),
+                    word_begin=words[:, 0], word_end=words[:, 1], **arrays)
+
+    def close(self):
+        self.flush()
+        self.samples.close()
+
+    @property
+    def hours(self):
+        return self.total / RATE_HZ / 3600
+
+
+class Index:
+    """The indices of several stores as one; `parts` lists (samples file, samples) in order."""
+
+    def __init__(self, folders):
+        self.parts, loaded, samples, words = [], [], 0, 0
+        for folder in map(pathlib.Path, folders):
+            arrays = dict(numpy.load(folder / "index.npz"))
+            size = int(arrays["length"].sum())
+            self.parts.append((folder / "speech.i16", size))
+            arrays["start"] = arrays["start"] + samples
+            arrays["words_at"] = arrays["words_at"] + words
+            samples += size
+            words += len(arrays["word_begin"])
+            loaded.append(arrays)
+        for name in (*FIELDS, "word_begin", "word_end"):
+            setattr(self, name, numpy.concatenate([arrays[name] for arrays in loaded]))
+        self.words_at = numpy.concatenate([arrays["words_at"][:-1] for arrays in loaded] + [[words]])
+        self.samples_total = samples
+
+    def __len__(self):
+        return len(self.start)
+
+    def word_times(self, number):
+        """(begins, ends) of a recording's words in samples; empty arrays if unknown."""
+        part = slice(int(self.words_at[number]), int(self.words_at[number + 1]))
+        return self.word_begin[part], self.word_end[part]
+
+    def read(self, number):
+        """Samples of one recording, int16 [N]."""
+        start, length = int(self.start[number]), int(self.length[number])
+        for path, size in self.parts:
+            if start < size:
+                return numpy.fromfile(path, numpy.int16, count=length, offset=2 * start)
+            start -= size
+        raise IndexError(f"recording {number} is outside the store")

@@ -1,0 +1,67 @@
+"""All parameters as one flat array: one optimiser kernel, one all-reduce, one average of weights."""
+
+import torch
+from torch import distributed
+
+
+class FlatWeights:
+    """Master weights in float32, working weights in `dtype`, which the network's parameters view.
+
+    The learning rate is set on `optimiser` from outside. `average` is an exponential mean of the
+    master weights."""
+
+    def __init__(self, network, dtype, settings):
+        self.parameters = list(network.parameters())
+        self.settings = settings
+        self.master = torch.cat([p.detach().float().reshape(-1) for p in self.parameters])
+        self.master.requires_grad_(True)
+        self.working = self.master.detach().to(dtype)
+        self.gradients = torch.zeros_like(self.working)
+        at = 0
+        for parameter in self.parameters:
+            end = at + parameter.numel()
+            parameter.data = self.working[at:end].view(parameter.shape)
+            parameter.grad = self.gradients[at:end].view(parameter.shape)
+            at = end
+        self.average = self.master.detach().clone()
+        self.optimiser = torch.optim.AdamW([self.master], lr=0.0, betas=tuple(settings["betas"]),
+                                           weight_decay=settings["weight_decay"],
+                                           fused=self.master.is_cuda)
+        self.steps = 0
+
+    def step(self, rate):
+        """Averages gradients over all processes, clips, steps, and clears them."""
+        if distributed.is_initialized():
+            distributed.all_reduce(self.gradients)
+            self.gradients /= distributed.get_world_size()
+        gradient = self.gradients.float()
+        norm = gradient.norm()
+        factor = (self.settings["clip"] / (norm + 1e-6)).clamp(max=1.0)
+        # A step whose gradient is not finite is left out on every process alike.
+        self.master.grad = torch.nan_to_num(gradient * factor, nan=0.0, posinf=0.0, neginf=0.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.steps += 1
+        with torch.no_grad():
+            self.working.copy_(self.master)
+            self.gradients.zero_()
+            decay = min(self.settings["average_decay"], self.steps / (self.steps + 10))
+            self.average.lerp_(self.master, 1 - decay)
+        return norm
+
+    @torch.no_grad()
+    def use(self, flat):
+        """Puts other weights (float32, flat) to work, e.g. the average for an evaluation."""
+        self.working.copy_(flat)
+
+    @torch.no_grad()
+    def restore(self):
+        self.working.copy_(self.master)
+
+    @torch.no_grad()
+    def load(self, flat):
+        """Starts from given weights."""
+        self.master.copy_(flat)
+        self.average.copy_(flat)
+        self.working.copy_(flat)
