@@ -42,6 +42,7 @@ std::optional<ContextLedger::Picture> ContextLedger::picture_across(std::size_t 
 
 void ContextLedger::truncate(std::size_t length, std::uint64_t request) {
   length_ = length;
+  if (length == 0) length_max_ = 0;
   last_truncate_ = request;
   std::erase_if(pictures_, [&](const Picture& picture) { return picture.end > length; });
 }

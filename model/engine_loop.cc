@@ -75,9 +75,6 @@ void EngineLoop::run() {
     StepPlan plan = scheduler_.plan(sequences_);
     if (!plan.sequences.empty()) execute(plan);
     settle();
-    remove_dead();
-    const std::lock_guard lock(mutex_);
-    note_pages();
   }
 }
 
@@ -98,6 +95,11 @@ void EngineLoop::take_inbox() {
 }
 
 void EngineLoop::settle() {
+  // What nobody needs goes first: who is told of his work afterwards finds its pages free.
+  for (const auto& sequence : sequences_) {
+    if (sequence->abandoned()) sequence->settle();
+  }
+  remove_dead();
   // A fork that is made here may have requests of its own to settle; it stands behind its parent,
   // since its first request was posted later.
   for (const auto& sequence : sequences_) {
@@ -154,7 +156,7 @@ void EngineLoop::complete(const StepPlan& plan) {
     }
     ++statistics_.steps;
     statistics_.rows += plan.step.rows();
-    note_pages();
+    statistics_.kv_pages_used = sliding_pool_.used() + full_pool_.used();
   }
   for (Sequence* sequence : finished) sequence->finish_generation();
 }
@@ -165,9 +167,7 @@ void EngineLoop::remove_dead() {
     sequence->release_pages();
     return true;
   });
-}
-
-void EngineLoop::note_pages() {
+  const std::lock_guard lock(mutex_);
   statistics_.kv_pages_used = sliding_pool_.used() + full_pool_.used();
 }
 

@@ -71,7 +71,6 @@ class EngineLoop {
   void execute(StepPlan& plan);
   void complete(const StepPlan& plan);
   void remove_dead();
-  void note_pages();  // needs mutex_
 
   const std::shared_ptr<const SequenceRules> rules_;
 

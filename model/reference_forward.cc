@@ -22,6 +22,9 @@
 
 #include "model/check.h"
 #include "model/kv_page.h"
+#include "model/media_embedder.h"
+#include "model/reference_norm.h"
+#include "model/reference_weights.h"
 #include "model/sampler.h"
 #include "model/visibility.h"
 
@@ -30,97 +33,27 @@ namespace {
 
 using at::Tensor;
 
+constexpr const char* kEmbedding = "model.language_model.embed_tokens.weight";
 constexpr float kMasked = -std::numeric_limits<float>::infinity();
 constexpr std::size_t kHeadRows = 128;  // logits are made and handed over in blocks of this many
 
 std::int64_t signed_size(std::size_t n) { return static_cast<std::int64_t>(n); }
 
-// y = x · Wᵀ with one weight, or several that stand for one matrix cut by rows: they stay apart
-// where the file is used as it is mapped.
-struct Projection {
-  std::vector<Tensor> weights;
-
-  Tensor apply(const Tensor& x) const {
-    if (weights.size() == 1) return at::linear(x, weights.front());
-    std::vector<Tensor> parts;
-    for (const Tensor& weight : weights) parts.push_back(at::linear(x, weight));
-    return at::cat(parts, -1);
-  }
-};
-
 struct LayerWeights {
   Tensor input_norm;           // float32, as all norm weights
   Projection query_key_value;  // rows: heads, KV heads, then KV heads unless the value is the key
   Tensor query_key_norm;       // [heads + kv_heads, head_dim]
-  Tensor attention_out;
+  Projection attention_out;
   Tensor post_attention_norm;
   Tensor pre_feedforward_norm;
   Projection gate_up;
-  Tensor down;
+  Projection down;
   Tensor post_feedforward_norm;
   Tensor scalar;  // [1]
 };
 
-struct VisionWeights {
-  Tensor patch_norm1, patch_norm1_bias;
-  Tensor dense, dense_bias;
-  Tensor patch_norm2, patch_norm2_bias;
-  Tensor positions;  // [mm_posemb_size, 2, mm_embed_dim]
-  Tensor position_norm, position_norm_bias;
-  Tensor projection;
-};
-
-struct Weights {
-  Tensor embedding;  // [vocab_size, hidden_size]; also the head
-  std::vector<LayerWeights> layers;
-  Tensor norm;
-  std::optional<VisionWeights> vision;
-  Tensor audio_projection;
-};
-
-// Takes tensors from the checkpoint in the dtype and on the device of the engine.
-class WeightReader {
- public:
-  WeightReader(const Checkpoint& checkpoint, at::TensorOptions options)
-      : checkpoint_(checkpoint), options_(options) {}
-
-  // Borrows the mapped file when nothing has to be converted.
-  Tensor take(const std::string& name) const { return mapped(name).to(options_); }
-  // Rounded to the engine's dtype all the same, as transformers rounds every weight.
-  Tensor take_float32(const std::string& name) const { return take(name).to(at::kFloat); }
-
-  // One matrix if rows have to be copied anyway, else the parts as they are mapped.
-  Projection join(const std::vector<std::string>& names) const {
-    std::vector<Tensor> parts;
-    std::int64_t rows = 0;
-    for (const std::string& name : names) {
-      parts.push_back(mapped(name));
-      rows += parts.back().size(0);
-    }
-    if (parts.front().options().type_equal(options_)) return {.weights = std::move(parts)};
-    Tensor whole = at::empty({rows, parts.front().size(1)}, options_);
-    std::int64_t row = 0;
-    for (const Tensor& part : parts) {
-      whole.narrow(0, row, part.size(0)).copy_(part);
-      row += part.size(0);
-    }
-    return {.weights = {whole}};
-  }
-
- private:
-  Tensor mapped(const std::string& name) const {
-    const TensorView& view = checkpoint_.tensor(name);
-    const auto dtype = view.dtype == Dtype::kFloat32 ? at::kFloat : at::kBFloat16;
-    // ATen has no read-only tensors; nothing here writes to a weight.
-    return at::from_blob(const_cast<std::byte*>(view.data), view.shape,
-                         at::TensorOptions().dtype(dtype));
-  }
-
-  const Checkpoint& checkpoint_;
-  const at::TensorOptions options_;
-};
-
-LayerWeights read_layer(const WeightReader& reader, const TextConfig& text, std::size_t index) {
+LayerWeights read_layer(const WeightReader& reader, std::size_t index) {
+  const TextConfig& text = reader.checkpoint().config().text;
   const AttentionConfig& attention = text.attention(text.layer_types[index]);
   const std::string prefix = "model.language_model.layers." + std::to_string(index) + ".";
   const auto name = [&](const char* suffix) { return prefix + suffix + ".weight"; };
@@ -130,59 +63,17 @@ LayerWeights read_layer(const WeightReader& reader, const TextConfig& text, std:
   const Tensor key_norm = reader.take_float32(name("self_attn.k_norm"));
   return {
       .input_norm = reader.take_float32(name("input_layernorm")),
-      .query_key_value = reader.join(projections),
+      .query_key_value = reader.projection(projections),
       .query_key_norm = at::cat({query_norm.expand({text.heads, attention.head_dim}),
                                  key_norm.expand({attention.kv_heads, attention.head_dim})}),
-      .attention_out = reader.take(name("self_attn.o_proj")),
+      .attention_out = reader.projection({name("self_attn.o_proj")}),
       .post_attention_norm = reader.take_float32(name("post_attention_layernorm")),
       .pre_feedforward_norm = reader.take_float32(name("pre_feedforward_layernorm")),
-      .gate_up = reader.join({name("mlp.gate_proj"), name("mlp.up_proj")}),
-      .down = reader.take(name("mlp.down_proj")),
+      .gate_up = reader.projection({name("mlp.gate_proj"), name("mlp.up_proj")}),
+      .down = reader.projection({name("mlp.down_proj")}),
       .post_feedforward_norm = reader.take_float32(name("post_feedforward_layernorm")),
       .scalar = reader.take(prefix + "layer_scalar"),
   };
-}
-
-VisionWeights read_vision(const WeightReader& reader) {
-  const std::string prefix = "model.vision_embedder.";
-  return {
-      .patch_norm1 = reader.take(prefix + "patch_ln1.weight"),
-      .patch_norm1_bias = reader.take(prefix + "patch_ln1.bias"),
-      .dense = reader.take(prefix + "patch_dense.weight"),
-      .dense_bias = reader.take(prefix + "patch_dense.bias"),
-      .patch_norm2 = reader.take(prefix + "patch_ln2.weight"),
-      .patch_norm2_bias = reader.take(prefix + "patch_ln2.bias"),
-      .positions = reader.take(prefix + "pos_embedding"),
-      .position_norm = reader.take(prefix + "pos_norm.weight"),
-      .position_norm_bias = reader.take(prefix + "pos_norm.bias"),
-      .projection = reader.take("model.embed_vision.embedding_projection.weight"),
-  };
-}
-
-Weights read_weights(const Checkpoint& checkpoint, at::TensorOptions options) {
-  const WeightReader reader(checkpoint, options);
-  const ModelConfig& config = checkpoint.config();
-  Weights weights;
-  weights.embedding = reader.take("model.language_model.embed_tokens.weight");
-  for (std::size_t i = 0; i < config.text.layer_types.size(); ++i) {
-    weights.layers.push_back(read_layer(reader, config.text, i));
-  }
-  weights.norm = reader.take_float32("model.language_model.norm.weight");
-  if (config.vision) weights.vision = read_vision(reader);
-  if (config.audio) {
-    weights.audio_projection = reader.take("model.embed_audio.embedding_projection.weight");
-  }
-  return weights;
-}
-
-// x / sqrt(mean(x²) + eps), computed and returned in float32. Reference model.md 2.1.
-Tensor normalised(const Tensor& x, double eps) {
-  const Tensor wide = x.to(at::kFloat);
-  return wide * wide.pow(2).mean(-1, true).add_(eps).pow_(-0.5);
-}
-
-Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
-  return normalised(x, eps).mul_(weight).to(x.scalar_type());
 }
 
 // cos and sin of positions × inverse frequencies of one layer type, as far as positions came.
@@ -275,8 +166,6 @@ class ReferenceForward final : public Forward {
   void compute(const Step& step, const RowSink& sink);
   Tensor embed(const Step& step);
   Tensor embed_ids(const std::vector<TokenId>& ids) const;
-  Tensor embed_audio(const AudioRows& audio, std::int64_t count) const;
-  Tensor embed_picture(const PictureRows& picture, std::int64_t count) const;
   GroupView view_group(const Step& step, KvGroup kind);
   SliceView view_slice(const StepSlice& slice, KvGroup kind) const;
   void run_layer(std::size_t index, const Step& step, const GroupView& view, Tensor& hidden);
@@ -292,7 +181,12 @@ class ReferenceForward final : public Forward {
   const TextConfig& text_;
   const ForwardSetting setting_;
   const at::TensorOptions options_;
-  const Weights weights_;
+  const WeightReader reader_;
+  const Tensor embedding_;  // [vocab_size, hidden_size], in the file's dtype
+  const Projection head_;   // the same numbers
+  std::vector<LayerWeights> layers_;
+  const Tensor norm_;
+  const MediaEmbedder media_;
   double embedding_scale_ = 1.0;
   std::vector<TokenId> suppressed_;  // ascending
   std::array<Group, kKvGroupCount> groups_;
@@ -314,12 +208,19 @@ ReferenceForward::ReferenceForward(std::shared_ptr<const Checkpoint> checkpoint,
       text_(config_.text),
       setting_(setting),
       options_(options),
-      weights_(read_weights(*checkpoint_, options)),
+      reader_(*checkpoint_, options),
+      embedding_(reader_.mapped(kEmbedding).to(options.device())),
+      head_(reader_.projection({kEmbedding})),
+      norm_(reader_.take_float32("model.language_model.norm.weight")),
+      media_(reader_, options),
       suppressed_(checkpoint_->generation_config().suppressed_token_ids) {
   std::sort(suppressed_.begin(), suppressed_.end());
   // Rounded as transformers rounds it: to float32, then to the dtype (62.0 for 3840 in bfloat16).
   const auto scale = static_cast<float>(std::sqrt(static_cast<double>(text_.hidden_size)));
   embedding_scale_ = at::scalar_tensor(scale, at::kFloat).to(options.dtype()).item<double>();
+  for (std::size_t i = 0; i < text_.layer_types.size(); ++i) {
+    layers_.push_back(read_layer(reader_, i));
+  }
   std::array<std::int64_t, kKvGroupCount> layers = {};
   for (const LayerType type : text_.layer_types) {
     layer_in_group_.push_back(layers[static_cast<std::size_t>(group_of(type))]++);
@@ -384,9 +285,9 @@ Tensor ReferenceForward::embed(const Step& step) {
     if (const auto* ids = std::get_if<IdRows>(&slice.rows)) {
       parts.push_back(embed_ids(ids->ids));
     } else if (const auto* audio = std::get_if<AudioRows>(&slice.rows)) {
-      parts.push_back(embed_audio(*audio, count));
+      parts.push_back(media_.embed(*audio, count));
     } else {
-      parts.push_back(embed_picture(std::get<PictureRows>(slice.rows), count));
+      parts.push_back(media_.embed(std::get<PictureRows>(slice.rows), count));
     }
   }
   return parts.size() == 1 ? parts.front() : at::cat(parts);
@@ -401,38 +302,9 @@ Tensor ReferenceForward::embed_ids(const std::vector<TokenId>& ids) const {
                       id == config_.video_token_id;
     *out++ = soft ? text_.pad_token_id : id;
   }
-  return weights_.embedding.index_select(0, index.to(options_.device())).mul_(embedding_scale_);
-}
-
-Tensor ReferenceForward::embed_audio(const AudioRows& audio, std::int64_t count) const {
-  const Tensor samples = at::from_blob(const_cast<float*>(audio.samples.data()),
-                                       {count, config_.audio->samples_per_token}, at::kFloat);
-  const Tensor x = samples.to(options_);
-  return at::linear(normalised(x, config_.audio->rms_norm_eps).to(options_.dtype()),
-                    weights_.audio_projection);
-}
-
-Tensor ReferenceForward::embed_picture(const PictureRows& picture, std::int64_t count) const {
-  constexpr double kLayerNormEps = 1e-5;
-  const VisionWeights& w = *weights_.vision;
-  const std::int64_t width = config_.vision->mm_embed_dim;
-  const std::int64_t bytes = w.patch_norm1.size(0);
-  const Tensor pixels =
-      at::from_blob(const_cast<std::uint8_t*>(picture.pixels.data()), {count, bytes}, at::kByte);
-  Tensor x = pixels.to(options_.device()).to(at::kFloat).mul_(0.00392156862745098);
-  x = x.to(options_.dtype());
-  x = at::layer_norm(x, {bytes}, w.patch_norm1, w.patch_norm1_bias, kLayerNormEps);
-  x = at::linear(x, w.dense, w.dense_bias);
-  x = at::layer_norm(x, {width}, w.patch_norm2, w.patch_norm2_bias, kLayerNormEps);
-  const auto columns = signed_size(picture.columns);
-  const Tensor patch = at::arange(count, at::kLong).add_(signed_size(picture.first_patch));
-  const Tensor column = patch.remainder(columns).to(options_.device());
-  const Tensor row = patch.floor_divide(columns).to(options_.device());
-  x = x + (w.positions.select(1, 0).index_select(0, column) +
-           w.positions.select(1, 1).index_select(0, row));
-  x = at::layer_norm(x, {width}, w.position_norm, w.position_norm_bias, kLayerNormEps);
-  x = normalised(x, config_.vision->rms_norm_eps).to(options_.dtype());
-  return at::linear(x, w.projection);
+  return embedding_.index_select(0, index.to(options_.device()))
+      .to(options_.dtype())
+      .mul_(embedding_scale_);
 }
 
 // -- Who sees whom.
@@ -487,7 +359,7 @@ SliceView ReferenceForward::view_slice(const StepSlice& slice, KvGroup kind) con
 
 void ReferenceForward::run_layer(std::size_t index, const Step& step, const GroupView& view,
                                  Tensor& hidden) {
-  const LayerWeights& w = weights_.layers[index];
+  const LayerWeights& w = layers_[index];
   const LayerType type = text_.layer_types[index];
   const AttentionConfig& attention = text_.attention(type);
   const double eps = text_.rms_norm_eps;
@@ -527,15 +399,14 @@ void ReferenceForward::run_layer(std::size_t index, const Step& step, const Grou
     seen.push_back(attend(query, keys, values, view.slices[i]));
     row += count;
   }
-  const Tensor attended =
-      at::linear(seen.size() == 1 ? seen.front() : at::cat(seen), w.attention_out);
+  const Tensor attended = w.attention_out.apply(seen.size() == 1 ? seen.front() : at::cat(seen));
   hidden = hidden + rms_norm(attended, w.post_attention_norm, eps);
 
   const Tensor gate_up = w.gate_up.apply(rms_norm(hidden, w.pre_feedforward_norm, eps));
   const std::int64_t width = text_.intermediate_size;
   const Tensor active =
       at::gelu(gate_up.narrow(1, 0, width), "tanh").mul_(gate_up.narrow(1, width, width));
-  const Tensor out = at::linear(active, w.down);
+  const Tensor out = w.down.apply(active);
   hidden.add_(rms_norm(out, w.post_feedforward_norm, eps)).mul_(w.scalar);
 }
 
@@ -580,7 +451,7 @@ void ReferenceForward::run_head(const Step& step, const Tensor& hidden, const Ro
       wanted.push_back(output.output);
     }
     parts.push_back(
-        rms_norm(row_set(rows, options_.device()).of(hidden), weights_.norm, text_.rms_norm_eps));
+        rms_norm(row_set(rows, options_.device()).of(hidden), norm_, text_.rms_norm_eps));
   }
   if (parts.empty()) return;
   const Tensor normal = parts.size() == 1 ? parts.front() : at::cat(parts);
@@ -623,7 +494,7 @@ void ReferenceForward::hand_over(const Tensor& normal, const std::vector<RowOutp
 
 // [n, vocab_size] float32 on the CPU.
 Tensor ReferenceForward::logits_of(const Tensor& normal) const {
-  Tensor logits = at::linear(normal, weights_.embedding);
+  Tensor logits = head_.apply(normal);
   if (const auto cap = text_.final_logit_softcapping) {
     logits.div_(*cap).tanh_().mul_(*cap);
   }

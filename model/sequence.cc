@@ -142,6 +142,7 @@ void Sequence::truncate(std::size_t length) {
                        " on need.");
   }
   roll_back(length);
+  if (length == 0) length_max_ = 0;  // nothing is needed of what was released
 }
 
 void Sequence::roll_back(std::size_t length) {

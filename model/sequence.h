@@ -69,6 +69,7 @@ class Sequence {
 
   // The owner is gone: requests that nobody waits for any more are cancelled by the next settle().
   void abandon() { abandoned_ = true; }
+  bool abandoned() const { return abandoned_; }
   // Abandoned, and no fork of it is still to be made.
   bool dead() const;
 

@@ -36,7 +36,7 @@ class Shape:
 
     def __init__(self, layers, heads, kv_heads, head_dims, window, vocabulary=320, hidden=64,
                  vision=True, audio=True, key_is_value=True, softcap=30.0, suppress=True,
-                 positions=128, long_prompt=0, shard=None):
+                 positions=128, long_prompt=0, shard=None, saved=torch.float32):
         self.__dict__.update(locals())
 
 
@@ -50,14 +50,15 @@ SHAPES = {
     # Seven layers, a window that only the long prompt leaves, several global KV heads, two shards.
     "seven_layers": Shape("SSFSSSF", 4, (4, 2), (24, 40), 1024, hidden=56, long_prompt=1100,
                           shard="200KB"),
-    # Separate values on full layers, no eyes, no softcap.
+    # Separate values on full layers, no eyes, no softcap; float32 from bfloat16 as the next ones.
     "separate_values": Shape("SFSF", 6, (3, 3), (64, 128), 8, hidden=96, vision=False,
-                             key_is_value=False, softcap=None),
+                             key_is_value=False, softcap=None, saved=torch.bfloat16),
     # More than 2^16 ids, one KV head everywhere, no ears.
     "wide_vocabulary": Shape("SF", 2, (1, 1), (16, 32), 16, vocabulary=70000, hidden=40,
-                             audio=False, suppress=False),
+                             audio=False, suppress=False, saved=torch.bfloat16),
     # The published pattern in small: five sliding layers and a full one, 16 heads on 8 and 1.
-    "published_pattern": Shape("SSSSSF", 16, (8, 1), (16, 32), 24, hidden=80, positions=40),
+    "published_pattern": Shape("SSSSSF", 16, (8, 1), (16, 32), 24, hidden=80, positions=40,
+                               saved=torch.bfloat16),
 }
 
 
@@ -283,15 +284,17 @@ def make_checkpoint(folder, name, shape):
     generator = torch.Generator().manual_seed(sum(name.encode()))
     torch.manual_seed(0)
     config = make_config(shape)
-    model = Gemma4UnifiedForConditionalGeneration(config).eval()
+    model = Gemma4UnifiedForConditionalGeneration(config)
     randomise(model, generator)
     suppressed = [config.eoa_token_index, config.eoi_token_id, 1] if shape.suppress else None
     model.generation_config = GenerationConfig(eos_token_id=[1, 106], pad_token_id=0,
                                                suppress_tokens=suppressed)
-    model.save_pretrained(folder, **({"max_shard_size": shape.shard} if shape.shard else {}))
+    model.to(shape.saved).save_pretrained(
+        folder, **({"max_shard_size": shape.shard} if shape.shard else {}))
     save_tokenizer(folder)
-    halved = Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
-    cases, tensors = make_cases(shape, model, halved.eval(), generator)
+    whole, halved = (Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
+                     for dtype in (torch.float32, torch.bfloat16))
+    cases, tensors = make_cases(shape, whole, halved, generator)
     save_file(tensors, folder / "cases.safetensors")
     (folder / "cases.json").write_text(json.dumps({"cases": cases}))
     for case in cases:
@@ -301,7 +304,7 @@ def make_checkpoint(folder, name, shape):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # so small that a second thread only waits
     transformers.logging.set_verbosity_error()
     folder = pathlib.Path(sys.argv[1])
     for name, shape in SHAPES.items():

@@ -19,6 +19,7 @@ constexpr double kFloat32Limit = 1e-4;
 std::shared_ptr<Engine> open(const std::filesystem::path& checkpoint, EngineOptions options = {}) {
   options.model = checkpoint;
   options.kv_positions = 8192;
+  options.threads = 1;  // so small that a second thread only waits
   return Engine::open(options);
 }
 
