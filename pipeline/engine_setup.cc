@@ -1,0 +1,67 @@
+#include "pipeline/engine_setup.h"
+
+#include <array>
+#include <cstdlib>
+#include <system_error>
+
+#include "pipeline/config_error.h"
+
+namespace captiond {
+namespace {
+
+constexpr const char* kVariable = "CAPTIOND_MODEL";
+
+// Where the demo checkpoint lies: relative to an installed program (PREFIX/bin/captiond), then in
+// the source tree.
+std::array<std::filesystem::path, 2> demo_folders() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return {program.parent_path().parent_path() / "share/captiond/demo-model",
+          std::filesystem::path(CAPTIOND_SOURCE_DIR) / "assets/demo-model"};
+}
+
+}  // namespace
+
+std::filesystem::path model_folder(const std::string& configured) {
+  if (!configured.empty()) return configured;
+  const char* variable = std::getenv(kVariable);
+  if (variable != nullptr && *variable != '\0') return variable;
+  std::string looked;
+  for (const auto& folder : demo_folders()) {
+    std::error_code error;
+    if (std::filesystem::is_directory(folder, error)) return folder;
+    looked += (looked.empty() ? "" : " nor ") + folder.native();
+  }
+  throw ConfigError(
+      "no model was named and the demo checkpoint is not there: neither the environment variable " +
+      std::string(kVariable) + " is set nor is there a folder " + looked);
+}
+
+EngineOptions engine_options(const v1::EngineConfig& engine) {
+  EngineOptions options;
+  options.model = model_folder(engine.model());
+  options.device = engine.device() == v1::DEVICE_CUDA ? Device::kCuda : Device::kCpu;
+  options.dtype = engine.dtype() == v1::DTYPE_BFLOAT16 ? Dtype::kBfloat16 : Dtype::kFloat32;
+  options.vision_mask = engine.vision_mask() == v1::VISION_MASK_FULL_CAUSAL
+                            ? VisionMask::kFullCausal
+                            : VisionMask::kFullBidirectional;
+  options.kv_positions = engine.kv_positions();
+  options.step_rows_max = engine.step_rows_max();
+  options.threads = static_cast<int>(engine.threads());
+  return options;
+}
+
+void check_abilities(const v1::Config& config, const ModelConfig& model) {
+  for (int i = 0; i < config.streams_size(); ++i) {
+    const v1::StreamConfig& stream = config.streams(i);
+    const std::string path = "streams[" + std::to_string(i) + "]";
+    if (stream.captions().enabled() && !model.audio) {
+      throw ConfigError(path + ".captions.enabled is true, but the checkpoint cannot hear");
+    }
+    if (stream.scenes().enabled() && !model.vision) {
+      throw ConfigError(path + ".scenes.enabled is true, but the checkpoint cannot see");
+    }
+  }
+}
+
+}  // namespace captiond

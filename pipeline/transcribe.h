@@ -1,0 +1,35 @@
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gst/gst.h>
+
+#include "captiond/v1/config.pb.h"
+#include "pipeline/caption_format.h"
+
+namespace captiond {
+
+struct TranscribeOptions {
+  std::vector<std::string> files;  // paths or URIs
+  std::string model;               // empty: model_folder() decides
+  std::string device = "cpu";
+  std::string dtype = "float32";
+  std::uint32_t threads = 0;
+  std::string language = "English";
+  CaptionFormat format = CaptionFormat::kText;
+  bool partials = false;
+  std::string log_level = "warning";
+};
+
+// The configuration that `options` mean: a stream a file, as fast as the engine can. Throws
+// ConfigError, naming the option.
+v1::Config transcribe_config(const TranscribeOptions& options);
+
+// `captiond transcribe`: the captions of each file in turn on `out`, everything else on stderr. A
+// file that fails is said on stderr, and the next is done. Returns the exit code. Throws what ends
+// a start: ConfigError, CheckpointError, std::runtime_error.
+int transcribe(const TranscribeOptions& options, std::ostream& out);
+
+}  // namespace captiond
