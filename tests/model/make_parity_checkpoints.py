@@ -89,8 +89,10 @@ def randomise(model, generator):
         if name.endswith("layer_scalar"):
             tensor.copy_(0.4 + torch.rand(tensor.shape, generator=generator))
     for name, tensor in model.named_parameters():
-        if "q_norm" in name or "k_norm" in name:
-            normal(tensor, 0.2, 0.8)
+        if "q_norm" in name:
+            normal(tensor, 0.2, 1.0)
+        elif "k_norm" in name:  # scores are not scaled; the published weights do it here
+            normal(tensor, 0.15, 0.5)
         elif "norm.weight" in name or "layernorm.weight" in name or "_ln" in name and tensor.dim() == 1:
             normal(tensor, 0.5, 0.0 if "bias" in name else 1.0)
         elif "pos_embedding" in name:

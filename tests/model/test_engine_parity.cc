@@ -86,7 +86,8 @@ BOOST_AUTO_TEST_CASE(sixty_four_greedy_tokens_equal_those_of_transformers) {
 
 BOOST_AUTO_TEST_CASE(bfloat16_logits_are_as_near_as_two_attentions_of_transformers_are) {
   for (const auto& checkpoint : parity_checkpoints()) {
-    const auto engine = open(checkpoint, {.model = {}, .dtype = Dtype::kBfloat16});
+    const auto engine =
+        open(checkpoint, {.model = {}, .dtype = Dtype::kBfloat16, .step_rows_max = 2048});
     for (const ParityCase& prompt : parity_cases(checkpoint)) {
       BOOST_TEST_CONTEXT(checkpoint.filename() << ", " << prompt.name) {
         const double difference =
