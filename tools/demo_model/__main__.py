@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import shutil
 import sys
 
 import yaml
@@ -49,8 +50,11 @@ def run(arguments, config, work):
     elif command == "make-text":
         from . import text, tokenizer
         text.make(config["text"], work, work / "sentences.tsv")
-        lines = [row[2] for row in text.read(work / "sentences.tsv") if row[1] == "train"]
-        tokenizer.build(lines, config["tokenizer"]["size"]).save(str(work / "tokenizer.json"))
+        if "keep" in config["tokenizer"]:
+            shutil.copy(config["tokenizer"]["keep"], work / "tokenizer.json")
+        else:
+            lines = [row[2] for row in text.read(work / "sentences.tsv") if row[1] == "train"]
+            tokenizer.build(lines, config["tokenizer"]["size"]).save(str(work / "tokenizer.json"))
     elif command == "make-phonemes":
         from . import phonemes, text
         sys.path.insert(0, str(work / "wheels"))

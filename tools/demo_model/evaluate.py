@@ -107,8 +107,11 @@ def score(captioner, name, items, log):
     return counts
 
 
+QUIET_KINDS = ("digital silence", "hiss", "low-passed noise", "mains hum")
+
+
 def quiet_recordings(generator, hours):
-    """Digital silence, hiss, pinkish noise and hum of 1 to 12 s: nothing that has words."""
+    """Recordings of 1 to 12 s without words, the QUIET_KINDS in turn."""
     made, recordings = 0.0, []
     while made < hours * 3600:
         size = int(generator.uniform(1, 12) * store.RATE_HZ)
@@ -137,10 +140,13 @@ def report(arguments):
         noisy = [(text, with_noise(samples, 10, generator)) for _, _, text, samples in items[:100]]
         score(captioner, "white noise at 10 dB", noisy, log)
         recordings = quiet_recordings(generator, SILENCE_HOURS)
-        heard = captioner.transcribe(recordings)
-        words, hours = sum(len(one.split()) for one in heard), sum(map(len, recordings)) / store.RATE_HZ / 3600
-        print(f"{'silence, hiss, noise, hum':34} {words / hours:.0f} invented words an hour ({words} in {hours:.2f} h)")
-        log += [f"silence\t\t{one}" for one in heard if one]
+        for place, kind in enumerate(QUIET_KINDS):
+            part = recordings[place::len(QUIET_KINDS)]
+            heard = captioner.transcribe(part)
+            words, seconds = sum(len(one.split()) for one in heard), sum(map(len, part)) / store.RATE_HZ
+            print(f"{kind:34} {words} invented words in {seconds:.0f} s, {len(part)} recordings, "
+                  f"{sum(map(bool, heard))} of them with words", flush=True)
+            log += [f"{kind}\t\t{one}" for one in heard if one]
     if arguments.people:
         from . import people
         for name, recordings in people.sets(pathlib.Path(arguments.people)):

@@ -33,7 +33,7 @@ def asterisk(folder):
     for line in lines:
         name, _, text = line.partition(": ")
         path = folder / ASTERISK_VOICE / f"{name}.g722"
-        plain = not re.search(r"[\[\]<>{}]", text)
+        plain = not re.search(r"[][<>{}()]", text)
         if plain and len(text.split()) >= WORDS_MIN and path.exists():
             samples = read_media(path)
             if len(samples) <= 20 * store.RATE_HZ:

@@ -32,7 +32,8 @@ def large_number(random):
 
 def money(random):
     amount = random.choice((random.randint(2, 99), random.randint(11, 99) / 10))
-    return f"{amount} {random.choice(('million', 'million', 'billion'))} {random.choice(('dollars', 'euros', 'pounds'))}"
+    scale = random.choice(("million", "million", "billion"))
+    return f"{amount} {scale} {random.choice(('dollars', 'euros', 'pounds'))}"
 
 
 def price(random):

@@ -196,9 +196,10 @@ class Trainer:
                 self.watch_all(part, letter)
             if self.weights.steps % self.settings["report_steps"] == 0:
                 now = time.time()
+                each_ms = (now - reported) / self.settings["report_steps"] * 1e3
                 self.say(f"{100 * part:.1f} % step {self.weights.steps} entropy {entropy.item():.3f} letters "
                          f"{letter.item():.3f} norm {norm.item():.2f} rate {self.rate(part):.1e} heard "
-                         f"{seconds * self.world / 3600:.0f} h, {(now - reported) / self.settings['report_steps'] * 1e3:.0f} ms a step")
+                         f"{seconds * self.world / 3600:.0f} h, {each_ms:.0f} ms a step")
                 reported = now
         self.save()
         self.evaluate(self.settings["held_number"], show=12)
