@@ -96,6 +96,6 @@ def export(config, checkpoint, tokenizer_path, folder):
     """Shards of a training run -> Hugging Face folder."""
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     network = Decoder(config["model"], tokenizer.get_vocab_size(), len(batches.LETTERS))
-    tensors, _ = shards.load(checkpoint)
+    tensors, _ = shards.load(checkpoint, network)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     write(config, network, tokenizer_path, folder)

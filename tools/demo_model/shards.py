@@ -26,9 +26,16 @@ def save(folder, network, state):
     (folder / "state.json").write_text(json.dumps({**state, "shards": len(parts)}) + "\n")
 
 
-def load(folder):
-    """name -> tensor of all shards, and the state."""
+def load(folder, network):
+    """name -> tensor of every parameter, and the state, from shards or from an exported folder.
+
+    An exported folder has no helper head: the network's own is kept."""
     folder = pathlib.Path(folder)
+    if not (folder / "state.json").exists():
+        published = load_file(folder / "model.safetensors")
+        names = {id(parameter): name for name, parameter in network.published()}
+        return {name: published[names[id(parameter)]] if id(parameter) in names else parameter.detach()
+                for name, parameter in network.named_parameters()}, {"exported": str(folder)}
     state = json.loads((folder / "state.json").read_text())
     tensors = {}
     for number in range(state["shards"]):

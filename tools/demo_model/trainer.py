@@ -58,11 +58,11 @@ class Trainer:
         torch.manual_seed(config["seed"])
         self.network = Decoder(config["model"], tokenizer.get_vocab_size(), len(batches.LETTERS)).to(self.device)
         self.weights = FlatWeights(self.network, torch.bfloat16 if self.cuda else torch.float32, self.settings)
+        self.letter_loss, self.listening_at = 9.0, None
         if resume:
             self.resume(resume)
         self.flat = self.load_samples()
         torch.manual_seed(config["seed"] * 1000 + self.rank)
-        self.letter_loss, self.listening_at = 9.0, None
         self.say(f"{len(self.index)} recordings, {len(self.flat) / store.RATE_HZ / 3600:.1f} h, "
                  f"{sum(p.numel() for _, p in self.network.published()) / 1e6:.2f} M parameters, "
                  f"prompt of {len(before)} + {len(after)} tokens, {self.world} processes")
@@ -101,9 +101,11 @@ class Trainer:
         return flat
 
     def resume(self, folder):
-        tensors, state = shards.load(folder)
-        self.weights.load(torch.cat([tensors[name].float().reshape(-1)
-                                     for name, _ in self.network.named_parameters()]).to(self.device))
+        """Starts from the weights of an earlier run, with examples of every length at once."""
+        tensors, state = shards.load(folder, self.network)
+        self.weights.load(torch.cat([tensors[name].float().reshape(-1).to(self.device)
+                                     for name, _ in self.network.named_parameters()]))
+        self.short.value, self.listening_at = 0, 0.0
         self.say(f"resumed from {folder}: {state}")
 
     # one step
