@@ -141,6 +141,10 @@ class Prompt:
         samples = torch.randn((patches, 640), generator=self.generator)
         samples *= torch.rand((patches, 1), generator=self.generator) * 0.3
         samples[-1, 300:] = 0.0  # a padded last patch
+        return self.add_audio(samples)
+
+    def add_audio(self, samples):
+        patches = len(samples)
         self.ids += [self.config.audio_token_id] * patches
         self.types += [3] * patches
         self.audio.append(samples)
@@ -152,6 +156,10 @@ class Prompt:
         pixels = torch.randint(0, 256, (count, 6912), generator=self.generator).to(torch.uint8)
         pixels //= torch.randint(1, 5, (count, 1), generator=self.generator).to(torch.uint8)
         places = torch.tensor([[x, y] for y in range(rows) for x in range(columns)])
+        return self.add_picture(pixels, places, video)
+
+    def add_picture(self, pixels, places, video=False):
+        count, (columns, rows) = len(pixels), (places.max(0).values + 1).tolist()
         pictures = self.frames if video else self.images
         self.ids += [self.config.video_token_id if video else self.config.image_token_id] * count
         self.types += [2 if video else 1] * count
@@ -240,10 +248,10 @@ def logits_of(model, inputs, attention="eager", masks=None):
 
 
 @torch.no_grad()
-def greedy(model, inputs):
+def greedy(model, inputs, count=GREEDY_TOKENS):
     """The tokens, and the least relative margin by which one was chosen."""
     model.set_attn_implementation("sdpa")
-    out = model.generate(**inputs, max_new_tokens=GREEDY_TOKENS, do_sample=False,
+    out = model.generate(**inputs, max_new_tokens=count, do_sample=False,
                          return_dict_in_generate=True, output_scores=True)
     scores = torch.stack(out.scores)[:, 0]
     best = scores.topk(2, dim=-1).values
