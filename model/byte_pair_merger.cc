@@ -11,7 +11,8 @@ namespace {
 constexpr std::uint32_t kEnd = UINT32_MAX;
 constexpr TokenId kDead = -1;
 
-// Up to here a scan for the lowest rank is faster than a heap (bench_tokenizer, English words).
+// Up to here a scan for the lowest rank is faster than a heap: English prose with Gemma's tokenizer
+// at 15 MB/s instead of 11.5; any limit from 16 to 48 does as well (bench_tokenizer, one core).
 constexpr std::size_t kShortSymbolsMax = 24;
 
 }  // namespace

@@ -139,11 +139,14 @@ void Tokenizer::Tables::split(const AddedTokenMatcher& matcher, std::string_view
     from = match.end;
     const TokenId id = match.pattern->id;
     if (mode == Special::kPlain && reserved[static_cast<std::size_t>(id)]) continue;
-    // A token found inside white space that the one before it has taken along still counts.
+    // A token inside of white space that the one before has taken along still counts; no byte is
+    // looked at twice for it.
     std::size_t begin = match.begin;
     std::size_t end = match.end;
-    if (match.pattern->lstrip) begin = std::max(done, white_space_before(text, begin));
-    if (match.pattern->rstrip) end = white_space_after(text, end);
+    if (match.pattern->lstrip && done < begin) {
+      begin = done + white_space_before(text.substr(done), begin - done);
+    }
+    if (match.pattern->rstrip) end = end < done ? done : white_space_after(text, end);
     if (done < begin) rest(text.substr(done, begin - done));
     out.push_back(id);
     done = end;

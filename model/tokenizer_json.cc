@@ -14,6 +14,10 @@ namespace {
 
 using nlohmann::json;
 
+// Looking for added tokens may take as many steps a byte of text as the longest of them has bytes.
+// Gemma's longest has 93.
+constexpr std::size_t kContentBytesMax = 1024;
+
 [[noreturn]] void refuse_value(const std::filesystem::path& file, const std::string& key,
                                const std::string& expected, const json& found) {
   throw CheckpointError(file.string() + ": " + (key.empty() ? "the root" : key) + " must be " +
@@ -116,7 +120,9 @@ std::vector<AddedToken> read_added_tokens(const json& list, const std::filesyste
     token.rstrip = entry.boolean("rstrip");
     // single_word asks for Unicode's word characters; no Gemma tokenizer uses it.
     entry.expect("single_word", false);
-    if (token.content.empty()) entry.refuse("content", "a string to look for");
+    if (token.content.empty() || token.content.size() > kContentBytesMax) {
+      entry.refuse("content", "a string of 1 to " + std::to_string(kContentBytesMax) + " bytes");
+    }
     tokens.push_back(std::move(token));
   }
   return tokens;

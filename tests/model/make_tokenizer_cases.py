@@ -122,7 +122,9 @@ def variants(base):
         return change
 
     def add(document, model, added):
-        for i, content in enumerate(["<soft token>", "▁x", "tr ain", "é"]):
+        # The last ones look like byte tokens, or almost.
+        for i, content in enumerate(["<soft token>", "▁x", "tr ain", "é", "<0xc3>", "<0x+9>", "<0xA >",
+                                     "<0x-1>", "<0xG0>"]):
             added.append({"id": len(model["vocab"]) + i, "content": content, "single_word": False,
                           "lstrip": False, "rstrip": False, "normalized": i > 0, "special": i == 0})
 

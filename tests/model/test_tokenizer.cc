@@ -176,6 +176,25 @@ BOOST_AUTO_TEST_CASE(a_megabyte_without_a_place_to_cut_takes_no_quadratic_time) 
   BOOST_TEST(large < 100 * small, large << " s after " << small << " s");
 }
 
+BOOST_AUTO_TEST_CASE(white_space_that_tokens_take_along_takes_no_quadratic_time) {
+  json document = small_tokenizer_json();
+  for (json& token : document["added_tokens"]) {
+    const bool newline = token["content"] == "\n";
+    token["lstrip"] = newline;
+    token["rstrip"] = newline;
+  }
+  json& added = document["added_tokens"];
+  added.erase(std::remove_if(added.begin(), added.end(),
+                             [](const json& token) {
+                               return token["content"].get<std::string>().starts_with("\n\n");
+                             }),
+              added.end());
+  const auto tokenizer = Tokenizer::parse(document.dump(), kFile);
+  // A million scans of half a million bytes would take minutes.
+  const std::size_t newlines = std::size_t{1} << 20;
+  BOOST_TEST(tokenizer->encode(std::string(newlines, '\n')).size() == newlines);
+}
+
 // Files that are refused. Each message names the file, the place, what is expected and found.
 
 BOOST_AUTO_TEST_CASE(what_is_not_json_is_refused) {
@@ -314,6 +333,7 @@ BOOST_AUTO_TEST_CASE(added_tokens_that_do_not_fit_are_refused) {
   check_refused_value("/added_tokens/3/id", "3", {"added_tokens[3].id", "whole number"});
   check_refused_value("/added_tokens/3/id", -3, {"added_tokens[3].id", "whole number"});
   check_refused_value("/added_tokens/3/content", "", {"added_tokens[3].content"});
+  check_refused_value("/added_tokens/3/content", std::string(1025, 'a'), {"1 to 1024 bytes"});
   check_refused_value("/added_tokens/3/content", nullptr, {"added_tokens[3].content", "a string"});
   check_refused_value("/added_tokens/3/content", "<new>", {"\"<new>\"", "the next free one"});
   check_refused_value("/added_tokens/3/content", "<pad>", {"\"<pad>\""});
