@@ -27,8 +27,8 @@ void EngineLoop::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    wake_.notify_one();
   }
-  wake_.notify_one();
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();  // a callback dropped the engine; the thread ends on its own
   } else {
@@ -41,10 +41,8 @@ std::shared_ptr<Sequence> EngineLoop::new_sequence(LogitsSink sink) const {
 }
 
 void EngineLoop::abandon(std::shared_ptr<Sequence> sequence) {
-  {
-    const std::lock_guard lock(mutex_);
-    inbox_.push_back({.sequence = std::move(sequence), .request = std::nullopt});
-  }
+  const std::lock_guard lock(mutex_);
+  inbox_.push_back({.sequence = std::move(sequence), .request = std::nullopt});
   wake_.notify_one();
 }
 

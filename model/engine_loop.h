@@ -47,10 +47,9 @@ class EngineLoop {
   // What `change` throws passes through, with nothing posted.
   template <typename Change>
   void post(const std::shared_ptr<Sequence>& sequence, const Change& change) {
-    {
-      const std::lock_guard lock(mutex_);
-      inbox_.push_back({.sequence = sequence, .request = change(sequence->ledger)});
-    }
+    const std::lock_guard lock(mutex_);
+    inbox_.push_back({.sequence = sequence, .request = change(sequence->ledger)});
+    // Under the lock: once it is free, a callback may already have ended all of this.
     wake_.notify_one();
   }
   // The owner is gone.

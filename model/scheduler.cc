@@ -33,8 +33,8 @@ StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
     if (sequence->wants_rows()) (sequence->decodes() ? decodes : prompts).push_back(sequence.get());
   }
   const auto sooner = [](const Sequence* a, const Sequence* b) {
-    return std::make_tuple(a->deadline(), a->last_step) <
-           std::make_tuple(b->deadline(), b->last_step);
+    return std::make_tuple(a->deadline(), a->last_served) <
+           std::make_tuple(b->deadline(), b->last_served);
   };
   std::stable_sort(decodes.begin(), decodes.end(), sooner);
   std::stable_sort(prompts.begin(), prompts.end(), sooner);
@@ -54,8 +54,7 @@ StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
     left -= std::min(left, rows);
     first = first && rows == 0;
   }
-  ++steps_;
-  for (Sequence* sequence : plan.sequences) sequence->last_step = steps_;
+  for (Sequence* sequence : plan.sequences) sequence->last_served = ++served_;
   for (std::size_t i = 0; i < plan.step.slices.size(); ++i) {
     plan.slice_owners[i]->set_pages(plan.step.slices[i]);
   }

@@ -28,7 +28,7 @@ class Scheduler {
 
  private:
   const std::size_t step_rows_max_;
-  std::uint64_t steps_ = 0;
+  std::uint64_t served_ = 0;  // turns given so far
 };
 
 }  // namespace captiond

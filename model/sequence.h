@@ -108,8 +108,8 @@ class Sequence {
   void release_pages();
 
   std::size_t length() const { return length_; }
-  bool listed = false;          // the loop knows it
-  std::uint64_t last_step = 0;  // number of the last step that this sequence had rows in
+  bool listed = false;            // the loop knows it
+  std::uint64_t last_served = 0;  // when the scheduler last gave it rows; 0: never
 
  private:
   std::size_t plan_append(StepPlan& plan, std::size_t rows_max, bool oversize);

@@ -1,0 +1,201 @@
+// Which rows a step is made of. What becomes of them is held by test_context.
+#define BOOST_TEST_MODULE scheduler
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "model/scheduler.h"
+
+using namespace captiond;
+
+namespace {
+
+class Fixture {
+ public:
+  explicit Fixture(std::size_t step_rows_max, std::size_t pages = 256)
+      : sliding_(pages), full_(pages), scheduler_(step_rows_max) {}
+  ~Fixture() {
+    for (const auto& sequence : sequences) sequence->release_pages();
+  }
+
+  Sequence& add() {
+    sequences.push_back(std::make_shared<Sequence>(rules_, KvPools{&sliding_, &full_}, nullptr));
+    return *sequences.back();
+  }
+  Sequence& reading(std::size_t count) {
+    Sequence& sequence = add();
+    sequence.accept({.number = 1, .what = AppendIds{.ids = std::vector<TokenId>(count, 5)}});
+    return sequence;
+  }
+  // A sequence that has chosen a token which waits for its row.
+  Sequence& decoding(std::vector<TokenId> draft = {}, int due_s = 1000) {
+    Sequence& sequence = reading(1);
+    GenerateOptions options;
+    options.max_tokens = 100;
+    options.draft = std::move(draft);
+    options.deadline = start_ + std::chrono::seconds(due_s);
+    sequence.accept({.number = 2, .what = Generate{.options = options, .done = {}}});
+    StepPlan plan;
+    sequence.plan(plan, 1, false);
+    const std::vector<float> hidden(4);
+    sequence.take(plan.output_uses.back(), {.hidden = hidden, .greedy = 9, .logits = {}});
+    sequence.complete_step();
+    return sequence;
+  }
+
+  StepPlan plan() { return scheduler_.plan(sequences); }
+
+  std::vector<std::shared_ptr<Sequence>> sequences;
+
+ private:
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const std::shared_ptr<const SequenceRules> rules_ = std::make_shared<const SequenceRules>(
+      SequenceRules{.sliding_window = 8, .positions_max = 10000, .stop = {1}, .suppressed = {}});
+  KvPool sliding_;
+  KvPool full_;
+  Scheduler scheduler_;
+};
+
+std::size_t rows_of(const StepPlan& plan, const Sequence& sequence) {
+  std::size_t rows = 0;
+  for (std::size_t i = 0; i < plan.step.slices.size(); ++i) {
+    if (plan.slice_owners[i] == &sequence) rows += plan.step.slices[i].count;
+  }
+  return rows;
+}
+
+std::shared_ptr<const VisionPatches> picture(std::size_t columns) {
+  return std::make_shared<const VisionPatches>(
+      VisionPatches{.rows = 1,
+                    .columns = columns,
+                    .pixels = std::vector<std::uint8_t>(columns * VisionPatches::kBytesPerPatch),
+                    .video_frame = false});
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(nobody_who_wants_rows_is_an_empty_step) {
+  Fixture fixture(16);
+  fixture.add();
+  BOOST_TEST(fixture.plan().sequences.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_long_prompt_is_cut_where_the_step_is_full) {
+  Fixture fixture(16);
+  Sequence& sequence = fixture.reading(40);
+  for (const std::size_t rows : {16, 16, 8, 0}) {
+    const StepPlan plan = fixture.plan();
+    BOOST_TEST(plan.step.rows() == rows);
+    if (rows == 0) break;
+    BOOST_TEST(plan.step.slices.front().first_position + rows == sequence.length());
+    BOOST_TEST(plan.step.outputs.back().row == rows - 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(decodes_and_prompts_share_a_step) {
+  Fixture fixture(16);
+  const Sequence& reader = fixture.reading(100);
+  const Sequence& first = fixture.decoding();
+  const Sequence& second = fixture.decoding();
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, first) == 1U);
+  BOOST_TEST(rows_of(plan, second) == 1U);
+  BOOST_TEST(rows_of(plan, reader) == 14U);
+}
+
+BOOST_AUTO_TEST_CASE(drafts_leave_a_row_to_every_decode_and_a_quarter_to_prompts) {
+  Fixture fixture(16);
+  const Sequence& reader = fixture.reading(100);
+  const Sequence& guessed = fixture.decoding({9, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4});
+  const Sequence& plain = fixture.decoding();
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, guessed) == 11U);
+  BOOST_TEST(rows_of(plan, plain) == 1U);
+  BOOST_TEST(rows_of(plan, reader) == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(more_decodes_than_rows_take_turns) {
+  Fixture fixture(4);
+  for (int i = 0; i < 6; ++i) fixture.decoding();
+  std::vector<int> turns(6);
+  for (int step = 0; step < 30; ++step) {
+    const StepPlan plan = fixture.plan();
+    BOOST_TEST(plan.sequences.size() == 4U);
+    const std::vector<float> hidden(4);
+    for (const OutputUse& use : plan.output_uses) {
+      use.sequence->take(use, {.hidden = hidden, .greedy = 9, .logits = {}});
+    }
+    for (std::size_t i = 0; i < 6; ++i) {
+      if (rows_of(plan, *fixture.sequences[i]) > 0) {
+        ++turns[i];
+        fixture.sequences[i]->complete_step();
+      }
+    }
+  }
+  for (const int turn : turns) BOOST_TEST(std::abs(turn - 20) <= 1);
+}
+
+BOOST_AUTO_TEST_CASE(who_is_due_first_goes_first) {
+  Fixture fixture(4);
+  for (const int due : {50, 10, 40, 20, 30, 60}) fixture.decoding({}, due);
+  const StepPlan plan = fixture.plan();
+  for (const std::size_t served : {1, 3, 4, 2}) {
+    BOOST_TEST(rows_of(plan, *fixture.sequences[served]) == 1U);
+  }
+  BOOST_TEST(plan.step.rows() == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(a_picture_is_never_split) {
+  Fixture fixture(16);
+  Sequence& first = fixture.reading(10);
+  Sequence& second = fixture.add();
+  second.accept({.number = 1, .what = AppendPicture{.picture = picture(12)}});
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, first) == 10U);
+  BOOST_TEST(rows_of(plan, second) == 0U, "it does not fit behind the other prompt");
+  const StepPlan next = fixture.plan();
+  BOOST_TEST(rows_of(next, second) == 12U);
+  BOOST_TEST(next.step.slices.front().block_end == 12U);
+}
+
+BOOST_AUTO_TEST_CASE(a_picture_larger_than_a_step_goes_alone_beside_decodes) {
+  Fixture fixture(16);
+  const Sequence& decode = fixture.decoding();
+  Sequence& seeing = fixture.add();
+  seeing.accept({.number = 1, .what = AppendPicture{.picture = picture(30)}});
+  const Sequence& reader = fixture.reading(5);
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, decode) == 1U);
+  BOOST_TEST(rows_of(plan, seeing) == 30U);
+  BOOST_TEST(rows_of(plan, reader) == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_draft_never_costs_a_context_its_pages) {
+  // Two pages of 16 positions: the pending token fits, the guess behind it does not.
+  Fixture fixture(64, 2);
+  Sequence& sequence = fixture.reading(30);
+  GenerateOptions options;
+  options.draft = std::vector<TokenId>(20, 7);
+  sequence.accept({.number = 2, .what = Generate{.options = options, .done = {}}});
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, sequence) == 30U);
+}
+
+BOOST_AUTO_TEST_CASE(the_pages_of_every_slice_hold_its_rows) {
+  Fixture fixture(64);
+  Sequence& sequence = fixture.reading(10);
+  sequence.accept({.number = 2, .what = AppendIds{.ids = std::vector<TokenId>(30, 6)}});
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST_REQUIRE(plan.step.slices.size() == 2U);
+  for (const StepSlice& slice : plan.step.slices) {
+    for (const auto& pages : slice.pages) {
+      BOOST_TEST(pages.size() * kPagePositions >= slice.first_position + slice.count);
+    }
+  }
+}
