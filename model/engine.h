@@ -52,15 +52,22 @@ class KvExhausted : public std::runtime_error {
 using LogitsSink = std::function<void(std::size_t position, std::span<const float> logits)>;
 
 // One growing sequence and its KV pages. One owner; calls return at once and the engine's thread
-// does the work in order, each position computed once. Destroying a Context cancels what it has
-// not done yet (callbacks get StopReason::kCancelled).
+// does the work in order, each position computed once (the last one again where a generation
+// follows a truncate). Destroying a Context cancels what it has not done yet (callbacks get
+// StopReason::kCancelled), except what a fork that still exists was made of.
+//
+// An error (no pages, logits that are not finite, a failed step) makes the context unusable: its
+// pages are free at once, what is asked of it later is not done, and every generate(), flush() and
+// fork gets the error.
 class Context {
  public:
   virtual ~Context() = default;
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  // Throw RequestError. A picture is one block: it is never split over steps.
+  // Throw RequestError: an id outside of the vocabulary or of a soft token, a modality that the
+  // checkpoint lacks, an empty picture or one beyond mm_posemb_size, more positions than
+  // max_position_embeddings. A picture is one block: it is never split over steps.
   virtual void append(std::span<const TokenId> ids) = 0;
   virtual void append(const AudioPatches& patches) = 0;
   virtual void append(const VisionPatches& patches) = 0;
@@ -68,8 +75,11 @@ class Context {
   // A second context that starts as this one is now; pages are shared, copied on write.
   virtual std::unique_ptr<Context> fork() const = 0;
 
-  // Back to an earlier length. Throws RequestError if `length` exceeds length() or if sliding-layer
-  // pages that positions before `length` need have been released already.
+  // Back to an earlier length. Throws RequestError if `length` exceeds length(), lies inside of a
+  // picture, or is further back than sliding layers remember: once a context has been longer than
+  // its window and kTruncatePositions (context_ledger.h), only that many positions below the
+  // greatest length, or 0. Asked for behind a running generation, it is checked again when its turn
+  // comes, and the error goes to who waits.
   virtual void truncate(std::size_t length) = 0;
 
   // Positions appended so far, generated tokens included once their generation is done.
@@ -77,7 +87,9 @@ class Context {
 
   // Continues the sequence. Afterwards the context holds the generated tokens without the stop
   // token. Calls made before `done` has run are queued behind it. An error (KvExhausted, a failed
-  // step) goes to `done` and leaves the context unusable.
+  // step) goes to `done` and leaves the context unusable. Throws RequestError for options that
+  // cannot be served: max_tokens of 0 or beyond max_position_embeddings, ids outside of the
+  // vocabulary, sampling out of range.
   virtual void generate(GenerateOptions options, GenerationCallback done) = 0;
   std::future<Generation> generate(GenerateOptions options);
 
@@ -107,7 +119,7 @@ class Engine {
 
   struct Statistics {
     std::uint64_t steps = 0;
-    std::uint64_t rows = 0;              // positions computed
+    std::uint64_t rows = 0;  // positions computed
     std::uint64_t tokens_generated = 0;
     std::uint64_t draft_accepted = 0;
     std::size_t kv_pages_used = 0;
