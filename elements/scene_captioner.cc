@@ -70,13 +70,13 @@ void SceneCaptioner::ask(const Picture& picture) {
   request_->context->append(prompt_.after);
   GenerateOptions options;
   options.max_tokens = options_.tokens_max;
-  request_->context->generate(std::move(options),
-                              [this, post = ports_.post, number = request_->number](
-                                  Generation generation, std::exception_ptr error) {
-                                post([this, number, generation = std::move(generation), error] {
-                                  answer(number, generation, error);
-                                });
-                              });
+  request_->context->generate(
+      std::move(options), [this, post = ports_.post, number = request_->number](
+                              Generation generation, std::exception_ptr error) {
+        post([this, number, generation = std::move(generation), error = std::move(error)] {
+          answer(number, generation, error);
+        });
+      });
 }
 
 void SceneCaptioner::answer(std::uint64_t number, const Generation& generation,

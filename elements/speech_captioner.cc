@@ -183,8 +183,9 @@ std::uint64_t SpeechCaptioner::ask(Context& context, GenerateOptions options, An
   const std::uint64_t request = ++requests_;
   context.generate(std::move(options), [this, post = ports_.post, answer, request](
                                            Generation generation, std::exception_ptr error) {
-    post([this, answer, request, generation = std::move(generation), error]() mutable {
-      (this->*answer)(request, std::move(generation), error);
+    post([this, answer, request, generation = std::move(generation),
+          error = std::move(error)]() mutable {
+      (this->*answer)(request, std::move(generation), std::move(error));
     });
   });
   return request;

@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE gemmacaptioner
 #include <chrono>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -128,10 +129,11 @@ BOOST_AUTO_TEST_CASE(a_flush_frees_a_source_that_waits) {
   CaptionHarness harness("gemmacaptioner live=false", engine_of(growing, Answers::kWhenTold));
   harness.start();
   // The first partial is never answered, so the queue fills and the source waits in a push.
-  std::thread source([&] { BOOST_TEST(harness.say(2000, true) == GST_FLOW_FLUSHING); });
+  std::future<GstFlowReturn> last =
+      std::async(std::launch::async, [&] { return harness.say(2000, true); });
   while (harness.engine->open_questions() == 0) std::this_thread::yield();
   BOOST_TEST(harness.push_event(gst_event_new_flush_start()));
-  source.join();
+  BOOST_TEST(last.get() == GST_FLOW_FLUSHING);
   BOOST_TEST(harness.push_event(gst_event_new_flush_stop(TRUE)));
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <variant>
 
 #include <boost/test/unit_test.hpp>
@@ -28,6 +29,12 @@ std::string popped(Queue& queue, bool media_too = true) {
   return out;
 }
 
+// On a thread of its own; Boost.Test's macros are for one thread.
+template <class Call>
+auto later(Call&& call) {
+  return std::async(std::launch::async, std::forward<Call>(call));
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(media_and_barriers_keep_their_order_and_closures_go_first) {
@@ -45,15 +52,10 @@ BOOST_AUTO_TEST_CASE(media_and_barriers_keep_their_order_and_closures_go_first) 
 BOOST_AUTO_TEST_CASE(a_full_queue_makes_its_source_wait_until_there_is_room) {
   Queue queue(1);
   queue.push(1);
-  std::promise<void> done;
-  std::thread source([&] {
-    BOOST_CHECK(queue.push(2) == Pushed::kTaken);
-    done.set_value();
-  });
+  std::future<Pushed> second = later([&] { return queue.push(2); });
   BOOST_TEST(popped(queue) == "1");
-  done.get_future().wait();
+  BOOST_CHECK(second.get() == Pushed::kTaken);
   BOOST_TEST(popped(queue) == "2");
-  source.join();
 }
 
 BOOST_AUTO_TEST_CASE(a_full_queue_of_a_live_source_drops_the_oldest_and_says_how_many) {
@@ -107,21 +109,21 @@ BOOST_AUTO_TEST_CASE(a_flush_drops_all_and_refuses_media_until_it_is_over) {
 BOOST_AUTO_TEST_CASE(a_flush_wakes_a_source_that_waits) {
   Queue queue(1);
   queue.push(1);
-  std::thread source([&] { BOOST_CHECK(queue.push(2) == Pushed::kFlushing); });
+  std::future<Pushed> second = later([&] { return queue.push(2); });
   queue.start_flush([] {});
-  source.join();
+  BOOST_CHECK(second.get() == Pushed::kFlushing);
 }
 
 BOOST_AUTO_TEST_CASE(a_closed_queue_takes_nothing_and_wakes_everyone) {
   Queue queue(1);
   queue.push(1);
-  std::thread source([&] { BOOST_CHECK(queue.push(2) == Pushed::kClosed); });
+  std::future<Pushed> second = later([&] { return queue.push(2); });
   Queue empty(1);
-  std::thread sink([&] { BOOST_TEST(popped(empty) == "closed"); });
+  std::future<std::string> next = later([&] { return popped(empty); });
   queue.close();
   empty.close();
-  source.join();
-  sink.join();
+  BOOST_CHECK(second.get() == Pushed::kClosed);
+  BOOST_TEST(next.get() == "closed");
   BOOST_CHECK(queue.push(3) == Pushed::kClosed);
   BOOST_CHECK(queue.push(Queue::Barrier{}) == Pushed::kClosed);
   queue.post([] {});

@@ -164,6 +164,7 @@ class EngineOfScripts final : public ScriptedEngine {
     Generation generation;
     ScriptedQuestion question;
     std::size_t begun = 0;
+    std::exception_ptr error;
     bool cancelled = false;
     {
       std::lock_guard lock(mutex_);
@@ -191,10 +192,10 @@ class EngineOfScripts final : public ScriptedEngine {
       append(*job.content, ids);
       generation.tokens = std::move(ids);
     } catch (...) {
-      job.done({}, std::current_exception());
-      return;
+      error = std::current_exception();
     }
-    job.done(std::move(generation), nullptr);
+    // Given away altogether: whoever takes the error may end it on another thread.
+    job.done(std::move(generation), std::move(error));
   }
 
   ScriptedQuestion describe(const Job& job, std::size_t& begun) const {
