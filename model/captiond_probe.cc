@@ -18,9 +18,8 @@
 #include "model/engine.h"
 #include "model/probe_prompt.h"
 
+namespace captiond {
 namespace {
-
-using namespace captiond;
 
 constexpr int kFailed = 1;
 constexpr int kCannotStart = 2;
@@ -112,9 +111,7 @@ int fail(const std::exception& error, int code) {
   return code;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int probe(int argc, char** argv) {
   CLI::App app("Runs one prompt through a checkpoint and writes its logits.", "captiond-probe");
   Arguments arguments;
   describe(app, arguments);
@@ -140,3 +137,8 @@ int main(int argc, char** argv) {
   }
   return 0;
 }
+
+}  // namespace
+}  // namespace captiond
+
+int main(int argc, char** argv) { return captiond::probe(argc, argv); }
