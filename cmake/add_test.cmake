@@ -12,6 +12,9 @@ set(CAPTIOND_TEST_ENVIRONMENT
   "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp,print_suppressions=0"
   "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
 
+# All programs of label unit: what CI builds with the address sanitizer.
+add_custom_target(captiond_unit_tests)
+
 # captiond_label_test(NAME LABELS…): exactly one of unit|gst|parity|e2e|gpu, plus optional `slow`.
 function(captiond_label_test name)
   set(kinds ${ARGN})
@@ -40,6 +43,9 @@ function(captiond_add_test name)
     ${ARG_LIBRARIES})
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   captiond_label_test(${name} ${ARG_LABELS})
+  if("unit" IN_LIST ARG_LABELS)
+    add_dependencies(captiond_unit_tests ${name})
+  endif()
 endfunction()
 
 # captiond_add_fuzz(fuzz_safetensors LIBRARIES captiond_model CORPUS corpus/safetensors)
@@ -59,4 +65,5 @@ function(captiond_add_fuzz name)
   add_test(NAME ${name} COMMAND ${name} ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_CORPUS}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   captiond_label_test(${name} unit)
+  add_dependencies(captiond_unit_tests ${name})
 endfunction()
