@@ -227,7 +227,7 @@ ReferenceForward::ReferenceForward(std::shared_ptr<const Checkpoint> checkpoint,
   for (std::size_t i = 0; i < text_.layer_types.size(); ++i) {
     layers_.push_back(read_layer(reader_, i));
   }
-  weights_ = checkpoint_->weight_bytes() / embedding_.element_size();
+  weights_ = checkpoint_->weight_bytes() / static_cast<std::size_t>(embedding_.element_size());
   std::array<std::int64_t, kKvGroupCount> layers = {};
   for (const LayerType type : text_.layer_types) {
     layer_in_group_.push_back(layers[static_cast<std::size_t>(group_of(type))]++);

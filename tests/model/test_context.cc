@@ -76,7 +76,7 @@ bool says(const std::exception& error, const std::string& part) {
 
 BOOST_AUTO_TEST_CASE(a_generation_continues_what_was_appended) {
   const auto engine = open_toy();
-  for (const std::size_t length : {1, 2, 15, 16, 17, 63, 64, 65, 200}) {
+  for (const std::size_t length : std::vector<std::size_t>{1, 2, 15, 16, 17, 63, 64, 65, 200}) {
     const auto ids = long_winded_prompt(length, 40);
     const auto context = engine->new_context();
     context->append(ids);
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_generation_continues_what_was_appended) {
 BOOST_AUTO_TEST_CASE(cutting_a_prompt_into_appends_changes_nothing) {
   const auto engine = open_toy();
   const auto ids = long_winded_prompt(100, 30);
-  for (const std::size_t piece : {1, 3, 16, 37}) {
+  for (const std::size_t piece : std::vector<std::size_t>{1, 3, 16, 37}) {
     const auto context = engine->new_context();
     for (std::size_t i = 0; i < ids.size(); i += piece) {
       context->append(std::span(ids).subspan(i, std::min(piece, ids.size() - i)));
@@ -170,7 +170,7 @@ BOOST_AUTO_TEST_CASE(a_draft_saves_steps_and_never_changes_the_tokens) {
       {wrong_inside, 17},
       {joined(wrong_inside, right), 17},
   };
-  for (const std::size_t step_rows_max : {4, 16, 64}) {
+  for (const std::size_t step_rows_max : std::vector<std::size_t>{4, 16, 64}) {
     for (const bool flushed : {false, true}) {
       for (const Case& each : cases) {
         const auto engine = open_toy({.step_rows_max = step_rows_max});
@@ -239,7 +239,7 @@ BOOST_AUTO_TEST_CASE(a_fork_made_while_work_is_queued_sees_all_of_it_and_nothing
 BOOST_AUTO_TEST_CASE(a_truncated_context_equals_a_fresh_one) {
   const auto engine = open_toy();
   const auto ids = long_winded_prompt(100, 20);
-  for (const std::size_t length : {1, 15, 16, 17, 99, 100}) {
+  for (const std::size_t length : std::vector<std::size_t>{1, 15, 16, 17, 99, 100}) {
     const std::vector<TokenId> kept(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(length));
     const auto context = engine->new_context();
     context->append(ids);
@@ -289,7 +289,8 @@ BOOST_AUTO_TEST_CASE(audio_and_pictures_survive_cuts_forks_and_truncates) {
 }
 
 BOOST_AUTO_TEST_CASE(contexts_do_not_disturb_each_other) {
-  const auto engine = open_toy({.step_rows_max = 32});
+  Gate gate;
+  const auto engine = open_toy({.step_rows_max = 32, .before_step = gate.wait()});
   std::vector<std::unique_ptr<Context>> contexts;
   std::vector<std::future<Generation>> generations;
   std::vector<std::vector<TokenId>> expected;
@@ -305,6 +306,7 @@ BOOST_AUTO_TEST_CASE(contexts_do_not_disturb_each_other) {
     if (i % 3 == 1) options.draft.assign(20, 7);
     generations.push_back(contexts.back()->generate(options));
   }
+  gate.open();
   for (std::size_t i = 0; i < generations.size(); ++i) {
     BOOST_TEST(generations[i].get().tokens == expected[i]);
   }

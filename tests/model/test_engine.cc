@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(cutting_a_prompt_changes_no_logits) {
       if (prompt.positions() > 200) continue;
       BOOST_TEST_CONTEXT(folder.filename() << ", " << prompt.name) {
         const auto expected = logits_in_pieces(*whole, prompt, 10000, false);
-        for (const std::size_t size : {1, 5}) {
+        for (const std::size_t size : std::vector<std::size_t>{1, 5}) {
           const auto got = logits_in_pieces(*whole, prompt, size, true);
           BOOST_TEST(relative_difference(got, expected) <= kLimit);
         }

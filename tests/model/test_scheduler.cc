@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(nobody_who_wants_rows_is_an_empty_step) {
 BOOST_AUTO_TEST_CASE(a_long_prompt_is_cut_where_the_step_is_full) {
   Fixture fixture(16);
   Sequence& sequence = fixture.reading(40);
-  for (const std::size_t rows : {16, 16, 8, 0}) {
+  for (const std::size_t rows : std::vector<std::size_t>{16, 16, 8, 0}) {
     const StepPlan plan = fixture.plan();
     BOOST_TEST(plan.step.rows() == rows);
     if (rows == 0) break;
@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(who_is_due_first_goes_first) {
   Fixture fixture(4);
   for (const int due : {50, 10, 40, 20, 30, 60}) fixture.decoding({}, due);
   const StepPlan plan = fixture.plan();
-  for (const std::size_t served : {1, 3, 4, 2}) {
+  for (const std::size_t served : std::vector<std::size_t>{1, 3, 4, 2}) {
     BOOST_TEST(rows_of(plan, *fixture.sequences[served]) == 1U);
   }
   BOOST_TEST(plan.step.rows() == 4U);
