@@ -7,6 +7,7 @@
 #include <set>
 #include <system_error>
 #include <vector>
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
 
 #include <google/protobuf/descriptor.h>
@@ -134,6 +135,8 @@ YAML::Node parse_document(std::string_view text, const YamlReader& reader) {
       reader.refuse(documents[1].Mark(), "a second YAML document begins, expected only one");
     }
     return documents.front();
+  } catch (const YAML::DeepRecursion& error) {
+    reader.refuse(error.mark, "it is nested too deeply");
   } catch (const YAML::Exception& error) {
     reader.refuse(error.mark, "this is no YAML: " + error.msg);
   }

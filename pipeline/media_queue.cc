@@ -1,6 +1,11 @@
 #include "pipeline/media_queue.h"
 
+#include <algorithm>
 #include <atomic>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
 
 #include "elements/gst_handle.h"
 #include "pipeline/element_factory.h"
@@ -11,11 +16,61 @@ namespace {
 // A hole shorter than one patch of audio is rounding of timestamps.
 constexpr GstClockTime kGapMin = 40 * GST_MSECOND;
 
+// Holes of the source that may lie in the queue; one beyond that is counted as given up by it.
+constexpr std::size_t kHolesMax = 1024;
+
 std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-template <class T>
-void delete_shared(gpointer data) {
-  delete static_cast<std::shared_ptr<T>*>(data);
+// Stream time, nanoseconds.
+struct Range {
+  GstClockTime start = 0;
+  GstClockTime end = 0;
+};
+
+// The timestamps of what passes a pad. One streaming thread.
+class Timeline {
+ public:
+  Timeline() { gst_segment_init(&segment_, GST_FORMAT_UNDEFINED); }
+
+  void take(GstEvent* event) {
+    if (GST_EVENT_TYPE(event) != GST_EVENT_SEGMENT) return;
+    gst_event_copy_segment(event, &segment_);
+    expected_ = GST_CLOCK_TIME_NONE;
+  }
+
+  // Where `buffer` lies; nullopt if its timestamps do not say.
+  std::optional<Range> range(const GstBuffer* buffer) const {
+    if (segment_.format != GST_FORMAT_TIME || !GST_BUFFER_PTS_IS_VALID(buffer)) return std::nullopt;
+    const GstClockTime length =
+        GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
+    const GstClockTime pts = GST_BUFFER_PTS(buffer);
+    const GstClockTime start = gst_segment_to_stream_time(&segment_, GST_FORMAT_TIME, pts);
+    if (!GST_CLOCK_TIME_IS_VALID(start)) return std::nullopt;
+    return Range{start, start + length};
+  }
+
+  // What is missing between the buffer before this one and `range`.
+  std::optional<Range> hole_before(const Range& range) {
+    const GstClockTime expected = std::exchange(expected_, range.end);
+    if (!GST_CLOCK_TIME_IS_VALID(expected) || range.start < expected + kGapMin) return std::nullopt;
+    return Range{expected, range.start};
+  }
+
+  void expect(GstClockTime stream_time) { expected_ = stream_time; }
+
+ private:
+  GstSegment segment_{};
+  GstClockTime expected_ = GST_CLOCK_TIME_NONE;  // stream time of the next buffer
+};
+
+void post(GstElement* queue, GstStructure* structure) {
+  gst_element_post_message(queue, gst_message_new_element(GST_OBJECT(queue), structure));
+}
+
+void post_gap(GstElement* queue, const Range& gap, bool full) {
+  post(queue, gst_structure_new("captiond-gap", "start", G_TYPE_UINT64, guint64{gap.start}, "end",
+                                G_TYPE_UINT64, guint64{gap.end}, "full", G_TYPE_BOOLEAN,
+                                gboolean{full}, nullptr));
 }
 
 }  // namespace
@@ -24,114 +79,110 @@ void delete_shared(gpointer data) {
 struct MediaQueue::Counters {
   std::atomic<std::uint64_t> buffers{0};
   std::atomic<std::int64_t> position_ns{0};
-  std::atomic<std::int64_t> last_buffer_ns{now_ns()};  // steady clock
+  std::atomic<std::int64_t> last_buffer_ns{now_ns()};    // steady clock
+  std::atomic<GstClockTime> first{GST_CLOCK_TIME_NONE};  // stream time of the first buffer
   std::atomic<bool> ended{false};
-  std::atomic<bool> overrun{false};  // something was given up since the last gap
 
-  GstSegment segment{};  // of what comes in; its streaming thread only
-
-  Counters() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED); }
-
-  GstPadProbeReturn take(GstPad* pad, GstPadProbeInfo* info) {
-    if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) {
-      GstEvent* event = GST_PAD_PROBE_INFO_EVENT(info);
-      if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) gst_event_copy_segment(event, &segment);
-      if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) ended = true;
-      return GST_PAD_PROBE_OK;
-    }
-    const GstBuffer* buffer = GST_PAD_PROBE_INFO_BUFFER(info);
-    if (buffers++ == 0) {
-      GstElement* queue = GST_PAD_PARENT(pad);
-      gst_element_post_message(
-          queue, gst_message_new_element(GST_OBJECT(queue),
-                                         gst_structure_new_empty("captiond-first-media")));
-    }
-    last_buffer_ns = now_ns();
-    if (segment.format == GST_FORMAT_TIME && GST_BUFFER_PTS_IS_VALID(buffer)) {
-      const auto duration = GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
-      const auto end = GST_BUFFER_PTS(buffer) + duration;
-      const auto time = gst_segment_to_stream_time(&segment, GST_FORMAT_TIME, end);
-      if (GST_CLOCK_TIME_IS_VALID(time)) position_ns = static_cast<std::int64_t>(time);
-    }
-    return GST_PAD_PROBE_OK;
-  }
+  std::mutex mutex;
+  std::deque<Range> holes;  // of the source, not yet seen to leave; guarded by mutex
 };
 
-// Looks for holes in what leaves the queue. The streaming thread behind the queue only.
-struct MediaQueue::GapWatch {
+// What comes in. The decoder's streaming thread only.
+struct MediaQueue::EntryWatch {
   std::shared_ptr<Counters> counters;
   GstElement* queue;  // borrowed; the probe goes with its pad
-  GstSegment segment{};
-  GstClockTime expected = GST_CLOCK_TIME_NONE;  // PTS of the next buffer if nothing is missing
-
-  GapWatch(std::shared_ptr<Counters> shared, GstElement* element)
-      : counters(std::move(shared)), queue(element) {
-    gst_segment_init(&segment, GST_FORMAT_UNDEFINED);
-  }
+  bool tells_holes;
+  Timeline timeline{};
 
   GstPadProbeReturn take(GstPadProbeInfo* info) {
     if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) {
       GstEvent* event = GST_PAD_PROBE_INFO_EVENT(info);
-      if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) {
-        gst_event_copy_segment(event, &segment);
-        expected = GST_CLOCK_TIME_NONE;
-      }
+      if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) counters->ended = true;
+      timeline.take(event);
       return GST_PAD_PROBE_OK;
     }
-    const GstBuffer* buffer = GST_PAD_PROBE_INFO_BUFFER(info);
-    if (!GST_BUFFER_PTS_IS_VALID(buffer)) return GST_PAD_PROBE_OK;
-    const GstClockTime begin = GST_BUFFER_PTS(buffer);
-    if (GST_CLOCK_TIME_IS_VALID(expected) && begin >= expected + kGapMin) tell(expected, begin);
-    const bool known = GST_BUFFER_DURATION_IS_VALID(buffer);
-    expected = known ? begin + GST_BUFFER_DURATION(buffer) : GST_CLOCK_TIME_NONE;
+    const auto range = timeline.range(GST_PAD_PROBE_INFO_BUFFER(info));
+    if (counters->buffers++ == 0) {
+      if (range) counters->first = range->start;
+      post(queue, gst_structure_new_empty("captiond-first-media"));
+    }
+    counters->last_buffer_ns = now_ns();
+    if (!range) return GST_PAD_PROBE_OK;
+    counters->position_ns = static_cast<std::int64_t>(range->end);
+    const auto hole = timeline.hole_before(*range);
+    if (!hole || !tells_holes) return GST_PAD_PROBE_OK;
+    {
+      std::lock_guard lock(counters->mutex);
+      if (counters->holes.size() == kHolesMax) counters->holes.pop_front();
+      counters->holes.push_back(*hole);
+    }
+    post_gap(queue, *hole, false);
+    return GST_PAD_PROBE_OK;
+  }
+};
+
+// What leaves: a hole that did not come in was made by the queue. The streaming thread behind the
+// queue only.
+struct MediaQueue::ExitWatch {
+  std::shared_ptr<Counters> counters;
+  GstElement* queue;  // borrowed; the probe goes with its pad
+  Timeline timeline{};
+  bool first = true;  // no buffer has left yet
+
+  GstPadProbeReturn take(GstPadProbeInfo* info) {
+    if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) {
+      timeline.take(GST_PAD_PROBE_INFO_EVENT(info));
+      return GST_PAD_PROBE_OK;
+    }
+    const auto range = timeline.range(GST_PAD_PROBE_INFO_BUFFER(info));
+    if (!range) return GST_PAD_PROBE_OK;
+    // What was given up before the first buffer could leave is missing too.
+    if (std::exchange(first, false)) timeline.expect(counters->first);
+    const auto hole = timeline.hole_before(*range);
+    if (!hole) return GST_PAD_PROBE_OK;
+    const GstClockTime missing = hole->end - hole->start;
+    if (missing >= left_out_by_the_source(*hole) + kGapMin) post_gap(queue, *hole, true);
     return GST_PAD_PROBE_OK;
   }
 
-  void tell(GstClockTime from, GstClockTime to) const {
-    if (segment.format != GST_FORMAT_TIME) return;
-    const auto start = gst_segment_to_stream_time(&segment, GST_FORMAT_TIME, from);
-    const auto end = gst_segment_to_stream_time(&segment, GST_FORMAT_TIME, to);
-    if (!GST_CLOCK_TIME_IS_VALID(start) || !GST_CLOCK_TIME_IS_VALID(end)) return;
-    const bool full = counters->overrun.exchange(false);
-    gst_element_post_message(
-        queue,
-        gst_message_new_element(
-            GST_OBJECT(queue), gst_structure_new("captiond-gap", "start", G_TYPE_UINT64,
-                                                 guint64{start}, "end", G_TYPE_UINT64, guint64{end},
-                                                 "full", G_TYPE_BOOLEAN, gboolean{full}, nullptr)));
+  // How much of `hole` was missing when it came in.
+  GstClockTime left_out_by_the_source(const Range& hole) const {
+    GstClockTime total = 0;
+    std::lock_guard lock(counters->mutex);
+    auto& holes = counters->holes;
+    for (; !holes.empty() && holes.front().start < hole.end; holes.pop_front()) {
+      const GstClockTime start = std::max(hole.start, holes.front().start);
+      const GstClockTime end = std::min(hole.end, holes.front().end);
+      if (end > start) total += end - start;
+    }
+    return total;
   }
 };
+
+namespace {
+
+template <class Watch>
+void add_probe(GstElement* queue, const char* pad_name, Watch* watch) {
+  constexpr auto kMask =
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM);
+  const gst::PadHandle pad(gst_element_get_static_pad(queue, pad_name));
+  gst_pad_add_probe(
+      pad.get(), kMask,
+      [](GstPad*, GstPadProbeInfo* info, gpointer data) {
+        return static_cast<Watch*>(data)->take(info);
+      },
+      watch, [](gpointer data) { delete static_cast<Watch*>(data); });
+}
+
+}  // namespace
 
 MediaQueue::MediaQueue(GstBin* bin, const std::string& name, const Limits& limits)
     : queue_(add_element(bin, "queue", name)), counters_(std::make_shared<Counters>()) {
   g_object_set(queue_, "max-size-buffers", guint{limits.frames}, "max-size-bytes", guint{0},
                "max-size-time", static_cast<guint64>(limits.time.count()), nullptr);
   gst_util_set_object_arg(G_OBJECT(queue_), "leaky", limits.leaky ? "downstream" : "no");
-
-  constexpr auto kMask =
-      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM);
-  const gst::PadHandle sink(gst_element_get_static_pad(queue_, "sink"));
-  gst_pad_add_probe(
-      sink.get(), kMask,
-      [](GstPad* pad, GstPadProbeInfo* info, gpointer data) {
-        return (*static_cast<std::shared_ptr<Counters>*>(data))->take(pad, info);
-      },
-      new std::shared_ptr<Counters>(counters_), delete_shared<Counters>);
-  if (!limits.leaky) return;
-
-  g_signal_connect_data(
-      queue_, "overrun", G_CALLBACK(+[](GstElement*, gpointer data) {
-        (*static_cast<std::shared_ptr<Counters>*>(data))->overrun = true;
-      }),
-      new std::shared_ptr<Counters>(counters_),
-      [](gpointer data, GClosure*) { delete_shared<Counters>(data); }, GConnectFlags{});
-  const gst::PadHandle src(gst_element_get_static_pad(queue_, "src"));
-  gst_pad_add_probe(
-      src.get(), kMask,
-      [](GstPad*, GstPadProbeInfo* info, gpointer data) {
-        return static_cast<GapWatch*>(data)->take(info);
-      },
-      new GapWatch(counters_, queue_), [](gpointer data) { delete static_cast<GapWatch*>(data); });
+  add_probe(queue_, "sink", new EntryWatch{counters_, queue_, limits.leaky});
+  if (limits.leaky) add_probe(queue_, "src", new ExitWatch{counters_, queue_});
 }
 
 std::uint64_t MediaQueue::buffers() const { return counters_->buffers; }

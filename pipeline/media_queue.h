@@ -43,7 +43,8 @@ class MediaQueue {
 
  private:
   struct Counters;
-  struct GapWatch;
+  struct EntryWatch;
+  struct ExitWatch;
   GstElement* queue_;  // borrowed from the bin
   std::shared_ptr<Counters> counters_;
 };

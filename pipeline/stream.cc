@@ -81,11 +81,8 @@ void Stream::handle(GstMessage* message) {
   switch (GST_MESSAGE_TYPE(message)) {
     case GST_MESSAGE_ERROR:
       return handle_error(message);
-    case GST_MESSAGE_WARNING: {
-      const BusReport report(message);
-      log_->warn("{}: {} [{}]", plan_.config.id(), plan_.uri.scrub(report.sentence), report.source);
-      return;
-    }
+    case GST_MESSAGE_WARNING:
+      return handle_warning(message);
     case GST_MESSAGE_EOS:
       return handle_end_of_stream();
     case GST_MESSAGE_ELEMENT:
@@ -125,6 +122,16 @@ void Stream::handle_error(GstMessage* message) {
   }
   if (captioner) return fail("cannot be captioned: " + sentence, false);
   fail("cannot be played: " + sentence, true);
+}
+
+void Stream::handle_warning(GstMessage* message) {
+  // The captioner's one warning is that it never heard of voice activity. It cannot know that the
+  // detector is there and found nothing.
+  const bool silence = GST_MESSAGE_SRC(message) == GST_OBJECT(graph_.captioner) &&
+                       plan_.config.captions().voice_activity() == v1::VOICE_ACTIVITY_WEBRTC;
+  if (silence) return log_->info("{}: there was no speech in it", plan_.config.id());
+  const BusReport report(message);
+  log_->warn("{}: {} [{}]", plan_.config.id(), plan_.uri.scrub(report.sentence), report.source);
 }
 
 void Stream::handle_gap(const GstStructure* structure) {

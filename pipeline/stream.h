@@ -68,6 +68,7 @@ class Stream {
   void handle(GstMessage* message);
   void handle_element_message(GstMessage* message);
   void handle_error(GstMessage* message);
+  void handle_warning(GstMessage* message);
   void handle_gap(const GstStructure* gap);
   void handle_end_of_stream();
   void note_first_media();

@@ -15,9 +15,12 @@
 #include "pipeline/config_value.h"
 #include "pipeline/engine_setup.h"
 #include "pipeline/exit_code.h"
+#include "pipeline/language_choice.h"
 #include "pipeline/live_lines.h"
 #include "pipeline/log.h"
 #include "pipeline/main_loop.h"
+#include "pipeline/nearest_name.h"
+#include "pipeline/printable_text.h"
 #include "pipeline/proto_time.h"
 #include "pipeline/stream.h"
 #include "pipeline/stream_error.h"
@@ -161,6 +164,11 @@ v1::Config transcribe_config(const TranscribeOptions& options) {
     throw ConfigError(
         "--partials goes with --format text and json only: a cue of vtt or srt "
         "cannot be replaced");
+  }
+  if (!find_language(options.language)) {
+    throw ConfigError("--language is " + in_quotes(options.language) +
+                      ", which is no known language" +
+                      suggestion(options.language, language_names()));
   }
   v1::Config config;
   config.mutable_engine()->set_model(options.model);

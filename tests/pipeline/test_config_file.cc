@@ -165,7 +165,7 @@ BOOST_DATA_TEST_CASE(what_is_wrong_is_refused_with_its_place, kRefused, refused)
 }
 
 BOOST_AUTO_TEST_CASE(deep_nesting_is_refused_and_not_followed) {
-  BOOST_TEST(refusal(std::string(100'000, '[')).find("this is no YAML") != std::string::npos);
+  BOOST_TEST(refusal(std::string(100'000, '[')).ends_with("it is nested too deeply"));
 }
 
 BOOST_AUTO_TEST_CASE(aliases_of_aliases_are_not_multiplied) {

@@ -1,0 +1,212 @@
+#define BOOST_TEST_MODULE transcribe
+// `captiond transcribe` as a process, with a scripted engine that hears "hello world".
+
+#include <nlohmann/json.hpp>
+#include <signal.h>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/e2e/child_process.h"
+#include "tests/e2e/daemon_bench.h"
+#include "tests/e2e/media_files.h"
+#include "tests/support/temporary_folder.h"
+
+using captiond::test::ChildProcess;
+using captiond::test::Outcome;
+using captiond::test::program;
+using captiond::test::run;
+using captiond::test::TemporaryFolder;
+using captiond::test::tone_wav;
+
+namespace {
+
+// The shipped recording: a detector of speech needs speech.
+constexpr const char* kSpeech = "assets/samples/meeting.flac";
+
+struct Fixture {
+  TemporaryFolder folder;
+  std::string model = captiond::test::write_scripted_model(folder, "hello world").native();
+
+  std::string path(const std::string& name) const { return (folder.path() / name).native(); }
+
+  Outcome transcribe(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> all = {program(), "transcribe", "--model", model};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return run(all);
+  }
+};
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(text_is_the_finals_alone_on_standard_output, Fixture) {
+  const Outcome outcome = transcribe({kSpeech});
+  BOOST_TEST(outcome.code == 0);
+  const auto lines = lines_of(outcome.out);
+  BOOST_TEST(lines.size() > 2u);
+  for (const std::string& line : lines) BOOST_TEST(line == "hello world");
+  // One line of summary, nothing else.
+  BOOST_TEST(count(outcome.err, "\n") == 1u, outcome.err);
+  BOOST_TEST(outcome.err.find(" of real time, " + std::to_string(lines.size()) + " captions") !=
+             std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(json_is_an_object_a_line, Fixture) {
+  const Outcome outcome = transcribe({"--format", "json", kSpeech});
+  BOOST_TEST(outcome.code == 0);
+  double end = 0;
+  for (const std::string& line : lines_of(outcome.out)) {
+    const auto json = nlohmann::json::parse(line);
+    BOOST_TEST(json.at("file") == kSpeech);
+    BOOST_TEST(json.at("text") == "hello world");
+    BOOST_TEST(json.at("language") == "en");
+    BOOST_TEST(json.at("final") == true);
+    BOOST_TEST(json.at("start").get<double>() >= end);
+    end = json.at("end").get<double>();
+    BOOST_TEST(end > json.at("start").get<double>());
+  }
+  BOOST_TEST(end > 10);
+}
+
+BOOST_FIXTURE_TEST_CASE(partials_come_when_asked_for, Fixture) {
+  const Outcome json = transcribe({"--format", "json", "--partials", kSpeech});
+  BOOST_TEST(json.code == 0);
+  BOOST_TEST(count(json.out, "\"final\":false") >= count(json.out, "\"final\":true"));
+  BOOST_TEST(count(json.out, "\"final\":true") > 2u);
+  const Outcome text = transcribe({"--partials", kSpeech});
+  BOOST_TEST(text.code == 0);
+  BOOST_TEST(count(text.out, "~ hello world\n") > 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(vtt_and_srt_are_cues_with_times, Fixture) {
+  const Outcome vtt = transcribe({"--format", "vtt", kSpeech});
+  BOOST_TEST(vtt.code == 0);
+  BOOST_TEST(vtt.out.starts_with("WEBVTT\n\n00:00:0"));
+  BOOST_TEST(count(vtt.out, " --> ") > 2u);
+  const Outcome srt = transcribe({"--format", "srt", kSpeech});
+  BOOST_TEST(srt.code == 0);
+  BOOST_TEST(srt.out.starts_with("1\n00:00:0"));
+  BOOST_TEST(count(srt.out, "\nhello world\n\n") == count(vtt.out, "\nhello world\n\n"));
+}
+
+BOOST_FIXTURE_TEST_CASE(silence_has_no_captions, Fixture) {
+  folder.write("silence.wav", captiond::test::wav_header(160'000) + std::string(160'000, '\0'));
+  const Outcome outcome = transcribe({path("silence.wav")});
+  BOOST_TEST(outcome.code == 0);
+  BOOST_TEST(outcome.out == "");
+}
+
+BOOST_FIXTURE_TEST_CASE(sound_of_a_film_is_heard, Fixture) {
+  captiond::test::write_film(path("film.webm"), true);
+  const Outcome outcome = transcribe({path("film.webm")});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  BOOST_TEST(outcome.err.find("film.webm: 1.0 s in ") != std::string::npos, outcome.err);
+}
+
+BOOST_FIXTURE_TEST_CASE(files_that_fail_are_said_and_the_others_done, Fixture) {
+  folder.write("text.wav", "no sound, just text, whatever the name says\n");
+  folder.write("empty.wav", "");
+  captiond::test::write_film(path("mute.webm"), false);
+  const Outcome outcome = transcribe({path("absent.wav"), path("text.wav"), path("empty.wav"),
+                                      path("mute.webm"), folder.path().native(), kSpeech});
+  BOOST_TEST(outcome.code == 1);
+  const std::vector<std::string> expected = {
+      "captiond: " + path("absent.wav") + " cannot be opened: No such file or directory",
+      "captiond: " + path("text.wav") + " cannot be played: Could not determine type of stream",
+      "captiond: " + path("empty.wav") + " is empty",
+      "captiond: " + path("mute.webm") + " has no audio track that can be decoded",
+      "captiond: " + folder.path().native() + " is no regular file",
+  };
+  const auto lines = lines_of(outcome.err);
+  BOOST_REQUIRE_MESSAGE(lines.size() == expected.size() + 1, outcome.err);
+  for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST(lines[i] == expected[i]);
+  BOOST_TEST(count(outcome.out, "hello world\n") > 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_path_with_odd_characters_is_a_path, Fixture) {
+  folder.write("50% #1 ä?.wav", tone_wav(1));
+  const Outcome outcome = transcribe({path("50% #1 ä?.wav")});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  BOOST_TEST(outcome.err.find("50% #1 ä?.wav: 1.0 s in ") != std::string::npos, outcome.err);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_model_may_come_from_the_environment, Fixture) {
+  const Outcome outcome = run({program(), "transcribe", kSpeech}, {{"CAPTIOND_MODEL", model}});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  BOOST_TEST(outcome.out.starts_with("hello world\n"));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_cannot_start_ends_with_code_2_and_one_sentence, Fixture) {
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& sentence) {
+    const Outcome outcome = transcribe(arguments);
+    BOOST_TEST(outcome.code == 2);
+    BOOST_TEST(outcome.out == "");
+    BOOST_TEST(outcome.err == "captiond: " + sentence + "\n");
+  };
+  refused({"--format", "vtt", "a.wav", "b.wav"},
+          "--format vtt and srt take one file at a time: their times belong to one file, and "
+          "several would run together on standard output");
+  refused({"--format", "srt", "--partials", "a.wav"},
+          "--partials goes with --format text and json only: a cue of vtt or srt cannot be "
+          "replaced");
+  refused({"--language", "Klingon", "a.wav"},
+          "--language is \"Klingon\", which is no known language");
+  refused({"--device", "gpu", "a.wav"}, "--device: expected one of cpu, cuda, found \"gpu\"");
+}
+
+BOOST_AUTO_TEST_CASE(the_command_line_is_checked) {
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{program()},
+        {program(), "transcribe"},
+        {program(), "transcribe", "--frmat", "text", "a.wav"},
+        {program(), "transcribe", "--threads", "many", "a.wav"},
+        {program(), "transcribe", "--format", "doc", "a.wav"},
+        {program(), "serve"},
+        {program(), "dance"}}) {
+    const Outcome outcome = run(wrong);
+    BOOST_TEST(outcome.code == 2);
+    BOOST_TEST(outcome.out == "");
+    BOOST_TEST(!outcome.err.empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(every_command_explains_itself) {
+  for (const std::vector<std::string>& asked : {std::vector<std::string>{program(), "--help"},
+                                                {program(), "serve", "--help"},
+                                                {program(), "transcribe", "--help"},
+                                                {program(), "check", "--help"}}) {
+    const Outcome outcome = run(asked);
+    BOOST_TEST(outcome.code == 0);
+    BOOST_TEST(outcome.err == "");
+    BOOST_TEST(outcome.out.find("EXIT CODES") != std::string::npos);
+  }
+  const Outcome version = run({program(), "--version"});
+  BOOST_TEST(version.code == 0);
+  BOOST_TEST(version.out.starts_with("captiond "));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_interrupted_file_is_captioned_as_far_as_it_was_heard, Fixture) {
+  // So much that the signal comes long before the end.
+  folder.write("long.wav", tone_wav(600));
+  ChildProcess process({program(), "transcribe", "--model", model, "--partials", kSpeech, kSpeech,
+                        kSpeech, kSpeech, path("long.wav")});
+  BOOST_TEST(process.wait_for_out("hello world\n"));
+  process.signal(SIGINT);
+  BOOST_TEST(process.wait() == 1);
+  BOOST_TEST(process.err().find("interrupted") != std::string::npos, process.err());
+}
