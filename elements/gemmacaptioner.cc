@@ -186,7 +186,8 @@ void CaptiondGemmaCaptionerImpl::start() {
     if ((sees ? vision : audio) == nullptr) {
       throw std::invalid_argument("Pad '" + name + "' of gemmacaptioner is there, but not pad '" +
                                   (sees ? "vision" : "audio") +
-                                  "' that its text is made from: link that, too.");
+                                  "' that its text is made from: link that, too, or name another "
+                                  "pad ('transcript', 'translation_XX', 'scene').");
     }
     const std::string language = translation_language(name);
     if (!language.empty()) now.speech.translations.push_back(language);

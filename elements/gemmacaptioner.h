@@ -14,7 +14,9 @@
 // scene_captioner.h.
 //
 // The engine comes from a `captiond.engine` context (engine_context.h) or, in NULL -> READY, is
-// opened from the property `model` and offered to the other captioners of the pipeline.
+// opened from the property `model` and offered to the other captioners of the pipeline. Such an
+// offer stays with the pipeline in NULL, so that the next start is quick; freeing the pipeline, or
+// a start with another model, frees the engine.
 //
 // LATENCY: a text leaves with the timestamp of its first sound, so this element adds segment-max +
 // endpoint-silence to what upstream answers (nothing on `scene`). The time that the engine takes is

@@ -60,39 +60,39 @@ Segmenter::Segmenter(const SegmenterOptions& options)
       min_speech_patches_(patches_covering(options.min_speech)) {}
 
 std::vector<SegmentAction> Segmenter::hear(const AudioPatch& patch, bool voice) {
-  Heard heard{patch, voice, mean_square(patch)};
+  const Heard heard{patch, voice, mean_square(patch)};
   heard_ = true;
   heard_until_ = patch.start + kPatchDuration;
   switch (state_) {
     case State::kQuiet:
-      hear_quiet(std::move(heard));
+      hear_quiet(heard);
       break;
     case State::kBlip:
-      hear_blip(std::move(heard));
+      hear_blip(heard);
       break;
     case State::kOpen:
-      hear_open(std::move(heard));
+      hear_open(heard);
       break;
   }
   return std::exchange(actions_, {});
 }
 
-void Segmenter::hear_quiet(Heard heard) {
+void Segmenter::hear_quiet(const Heard& heard) {
   if (heard.voice) {
     state_ = State::kBlip;
     voiced_ = 0;
-    hear_blip(std::move(heard));
+    hear_blip(heard);
     return;
   }
-  waiting_.push_back(std::move(heard));
+  waiting_.push_back(heard);
   if (waiting_.size() > lead_in_patches_) waiting_.pop_front();
   actions_.push_back(NoSpeech{earliest_begin()});
 }
 
-void Segmenter::hear_blip(Heard heard) {
+void Segmenter::hear_blip(const Heard& heard) {
   pause_ = heard.voice ? 0 : pause_ + 1;
   voiced_ += heard.voice ? 1 : 0;
-  waiting_.push_back(std::move(heard));
+  waiting_.push_back(heard);
   if (voiced_ >= min_speech_patches_) {
     open();
   } else if (pause_ >= endpoint_patches_) {
@@ -112,38 +112,38 @@ void Segmenter::open() {
   given_ = 0;
   recent_.clear();
   actions_.push_back(SegmentBegin{waiting_.front().patch.start});
-  std::deque<Heard> first = std::exchange(waiting_, {});
-  for (Heard& heard : first) give(std::move(heard));
+  const std::deque<Heard> first = std::exchange(waiting_, {});
+  for (const Heard& heard : first) give(heard);
 }
 
-void Segmenter::hear_open(Heard heard) {
+void Segmenter::hear_open(const Heard& heard) {
   pause_ = heard.voice ? 0 : pause_ + 1;
   if (pause_ > lead_out_patches_) {
-    waiting_.push_back(std::move(heard));
+    waiting_.push_back(heard);
     if (pause_ >= endpoint_patches_) end(/*by_pause=*/true);
     return;
   }
   if (pause_ == endpoint_patches_) {  // lead_out == endpoint_silence: nothing is ever held back
-    give(std::move(heard));
+    give(heard);
     if (state_ == State::kOpen) end(/*by_pause=*/true);
     return;
   }
   std::deque<Heard> held = std::exchange(waiting_, {});
-  held.push_back(std::move(heard));
+  held.push_back(heard);
   const std::size_t pause = pause_;
-  for (Heard& each : held) {
+  for (const Heard& each : held) {
     if (state_ == State::kOpen) {
-      give(std::move(each));
+      give(each);
     } else {  // cut on the way, and the tail has too little speech for a segment yet
-      hear_blip(std::move(each));
+      hear_blip(each);
     }
   }
   pause_ = pause;
 }
 
-void Segmenter::give(Heard heard) {
+void Segmenter::give(const Heard& heard) {
   actions_.push_back(SegmentAudio{heard.patch});
-  recent_.push_back(std::move(heard));
+  recent_.push_back(heard);
   if (recent_.size() > cut_patches_) recent_.pop_front();
   ++given_;
   if (given_ == max_patches_) cut();
@@ -154,17 +154,16 @@ void Segmenter::cut() {
   const std::size_t first = quietest();
   actions_.push_back(
       SegmentEnd{given_ - (recent_.size() - first), recent_[first].patch.start, true});
-  std::deque<Heard> tail(std::make_move_iterator(recent_.begin() + std::ptrdiff_t(first)),
-                         std::make_move_iterator(recent_.end()));
+  const std::deque<Heard> tail(recent_.begin() + std::ptrdiff_t(first), recent_.end());
   state_ = State::kBlip;
   voiced_ = 0;
   waiting_.clear();
   recent_.clear();
   std::size_t pause = 0;
-  for (Heard& heard : tail) {
+  for (const Heard& heard : tail) {
     pause = heard.voice ? 0 : pause + 1;
     voiced_ += heard.voice ? 1 : 0;
-    waiting_.push_back(std::move(heard));
+    waiting_.push_back(heard);
   }
   pause_ = pause;
   if (voiced_ >= min_speech_patches_) open();

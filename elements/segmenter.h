@@ -71,12 +71,12 @@ class Segmenter {
     double loudness = 0;
   };
 
-  void hear_quiet(Heard heard);
-  void hear_blip(Heard heard);
-  void hear_open(Heard heard);
+  void hear_quiet(const Heard& heard);
+  void hear_blip(const Heard& heard);
+  void hear_open(const Heard& heard);
   void drop_blip();
   void open();
-  void give(Heard heard);
+  void give(const Heard& heard);
   void cut();
   std::size_t quietest() const;
   void end(bool by_pause);

@@ -58,7 +58,7 @@ GstFlowReturn SpeechBranch::take(GstBuffer* buffer) {
     if (first == 0 && level != nullptr) patch.voice_change = level->voice_activity != FALSE;
     std::copy_n(samples.begin() + static_cast<std::ptrdiff_t>(first), patch.samples.size(),
                 patch.samples.begin());
-    if (worker_->push(std::move(patch)) != CaptionWorker<SpeechCaptioner>::Pushed::kTaken) {
+    if (worker_->push(patch) != CaptionWorker<SpeechCaptioner>::Pushed::kTaken) {
       return flow_after(false);
     }
   }

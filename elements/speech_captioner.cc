@@ -15,7 +15,11 @@ namespace {
 // Appending patch by patch would read all weights once a patch; half a second together costs one
 // step and delays nothing, because nothing is asked in between.
 constexpr std::size_t kAppendPatches = patches_covering(std::chrono::milliseconds(500));
-constexpr std::size_t kClosingMax = 4;      // live: segments that may wait for their finals
+constexpr std::size_t kClosingMax = 4;  // live: segments that may wait for their finals
+// How soon a live stream wants its answers: finals before partials, which are worth nothing once
+// the next is due.
+constexpr StreamTime kFinalTime = std::chrono::milliseconds(100);
+constexpr StreamTime kTranslationTime = std::chrono::milliseconds(500);
 constexpr std::size_t kTokensAtLeast = 16;  // of any text, however short the audio
 // A silence is told in steps of this, at ends of streams and begins of segments in any length.
 constexpr StreamTime kSilenceStep = std::chrono::milliseconds(500);
@@ -66,11 +70,11 @@ void SpeechCaptioner::take(const AudioPatch& patch) {
     quiet_until_ = told_until_ = patch.start;
   } else if (const StreamTime jump = patch.start - *expected_;
              jump > kPatchDuration / 2 || jump < -kPatchDuration / 2) {
-    for (SegmentAction& action : segmenter_.finish()) actions_.push_back(std::move(action));
+    plan(segmenter_.finish());
   }
   expected_ = patch.start + kPatchDuration;
   const bool voice = voice_activity_.hear(patch);
-  for (SegmentAction& action : segmenter_.hear(patch, voice)) actions_.push_back(std::move(action));
+  plan(segmenter_.hear(patch, voice));
   go_on();
 }
 
@@ -80,7 +84,7 @@ void SpeechCaptioner::lost(const AudioPatch& first, std::size_t count) {
 }
 
 void SpeechCaptioner::finish() {
-  for (SegmentAction& action : segmenter_.finish()) actions_.push_back(std::move(action));
+  plan(segmenter_.finish());
   timeline_open_ = false;
   go_on();
 }
@@ -95,20 +99,24 @@ void SpeechCaptioner::reset() {
   quiet_until_ = told_until_ = StreamTime::zero();
 }
 
+void SpeechCaptioner::plan(const std::vector<SegmentAction>& actions) {
+  actions_.insert(actions_.end(), actions.begin(), actions.end());
+}
+
 bool SpeechCaptioner::may_go_on() const {
   return live_ ? closing_.size() < kClosingMax : !partial_ && closing_.empty();
 }
 
 void SpeechCaptioner::go_on() {
   while (!actions_.empty() && may_go_on()) {
-    SegmentAction action = std::move(actions_.front());
+    const SegmentAction action = actions_.front();
     actions_.pop_front();
-    act(std::move(action));
+    act(action);
   }
   if (closing_.empty()) tell_silence(timeline_open_ ? kSilenceStep : StreamTime(1));
 }
 
-void SpeechCaptioner::act(SegmentAction action) {
+void SpeechCaptioner::act(const SegmentAction& action) {
   if (const auto* begin = std::get_if<SegmentBegin>(&action)) {
     begin_segment(begin->start);
   } else if (const auto* audio = std::get_if<SegmentAudio>(&action)) {
@@ -168,14 +176,15 @@ std::size_t SpeechCaptioner::token_bound(std::size_t patches) const {
   return kTokensAtLeast + (milliseconds * options_.tokens_per_second_max + 999) / 1000;
 }
 
-// For the text of `patches` patches of which `already` tokens stand.
-GenerateOptions SpeechCaptioner::generate_options(std::size_t patches, std::size_t already) const {
+// For the text of `patches` patches of which `already` tokens stand, wanted within `time` if the
+// stream is live. The clock only orders the requests of streams; results do not depend on it.
+GenerateOptions SpeechCaptioner::generate_options(std::size_t patches, std::size_t already,
+                                                  StreamTime time) const {
   const std::size_t bound = token_bound(patches);
   check(already < bound, "the stable text is shorter than the bound of its segment");
   GenerateOptions options;
   options.max_tokens = bound - already;
-  // The clock only orders the requests of live streams; results do not depend on it.
-  if (live_) options.deadline = std::chrono::steady_clock::now() + options_.partial_interval;
+  if (live_) options.deadline = std::chrono::steady_clock::now() + time;
   return options;
 }
 
@@ -207,7 +216,8 @@ void SpeechCaptioner::ask_partial() {
   partial.end = segment.end;
   partial.context = segment.context->fork();
   partial.context->append(answer_begin(segment));
-  GenerateOptions options = generate_options(partial.patches, segment.stable.tokens().size());
+  GenerateOptions options =
+      generate_options(partial.patches, segment.stable.tokens().size(), options_.partial_interval);
   options.draft.assign(segment.stable.rest().begin(), segment.stable.rest().end());
   partial.request = ask(*partial.context, std::move(options), &SpeechCaptioner::answer_partial);
 }
@@ -280,7 +290,7 @@ void SpeechCaptioner::end_segment(const SegmentEnd& end) {
   segment_.reset();
   const StablePrefix& stable = closing.segment.stable;
   closing.segment.context->append(answer_begin(closing.segment));
-  GenerateOptions options = generate_options(end.patches, stable.tokens().size());
+  GenerateOptions options = generate_options(end.patches, stable.tokens().size(), kFinalTime);
   options.draft.assign(stable.rest().begin(), stable.rest().end());
   closing.request =
       ask(*closing.segment.context, std::move(options), &SpeechCaptioner::answer_final);
@@ -337,8 +347,9 @@ void SpeechCaptioner::ask_translations(ClosingSegment& closing,
     translation.context->append(translation_follow_up(engine_->tokenizer(), engine_->config(),
                                                       language_name(options_.language),
                                                       language_name(language), transcript));
-    translation.request = ask(*translation.context, generate_options(closing.segment.patches(), 0),
-                              &SpeechCaptioner::answer_translation);
+    translation.request =
+        ask(*translation.context, generate_options(closing.segment.patches(), 0, kTranslationTime),
+            &SpeechCaptioner::answer_translation);
   }
 }
 

@@ -79,7 +79,8 @@ class SpeechCaptioner {
  private:
   bool may_go_on() const;
   void go_on();
-  void act(SegmentAction action);
+  void plan(const std::vector<SegmentAction>& actions);
+  void act(const SegmentAction& action);
   void begin_segment(StreamTime start);
   void add_audio(const AudioPatch& patch);
   void end_segment(const SegmentEnd& end);
@@ -95,7 +96,7 @@ class SpeechCaptioner {
   void tell_final(ClosingSegment& closing);
   void tell_translations();
   void tell_silence(StreamTime least);
-  GenerateOptions generate_options(std::size_t patches, std::size_t already) const;
+  GenerateOptions generate_options(std::size_t patches, std::size_t already, StreamTime time) const;
   std::size_t token_bound(std::size_t patches) const;
   std::vector<TokenId> answer_begin(const SpeechSegment& segment) const;
   void count(const Generation& generation);

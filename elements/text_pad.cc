@@ -10,14 +10,14 @@ namespace captiond::gst {
 namespace {
 
 constexpr std::size_t kCapacity = 64;
+constexpr const char* kQdata = "captiond-text-pad";  // of the GstPad: the TextPad
 constexpr const char* kCaps = "text/x-raw, format=(string)utf8";
 
 }  // namespace
 
 GstPad* TextPad::make(GstPadTemplate* pad_template, const std::string& name) {
   GstPad* pad = gst_pad_new_from_template(pad_template, name.c_str());
-  g_object_set_qdata_full(G_OBJECT(pad), g_quark_from_static_string("captiond-text-pad"),
-                          new TextPad(pad),
+  g_object_set_qdata_full(G_OBJECT(pad), g_quark_from_static_string(kQdata), new TextPad(pad),
                           [](gpointer text_pad) { delete static_cast<TextPad*>(text_pad); });
   gst_pad_set_activatemode_function(pad, activate);
   gst_pad_use_fixed_caps(pad);
@@ -25,10 +25,9 @@ GstPad* TextPad::make(GstPadTemplate* pad_template, const std::string& name) {
 }
 
 TextPad& TextPad::of(GstPad* pad) {
-  void* text_pad =
-      g_object_get_qdata(G_OBJECT(pad), g_quark_from_static_string("captiond-text-pad"));
-  check(text_pad != nullptr, "a pad that TextPad::make() made");
-  return *static_cast<TextPad*>(text_pad);
+  const GQuark name = g_quark_from_static_string(kQdata);
+  check(g_object_get_qdata(G_OBJECT(pad), name) != nullptr, "a pad that TextPad::make() made");
+  return *static_cast<TextPad*>(g_object_get_qdata(G_OBJECT(pad), name));
 }
 
 // GStreamer's own gst_pad_create_stream_id() is for elements with one sink pad at most.
@@ -139,10 +138,10 @@ void TextPad::start_flush(EventHandle event) {
 
 void TextPad::stop_flush(EventHandle event) {
   gst_pad_push_event(pad_, event.release());
-  {
-    std::lock_guard lock(mutex_);
-    open_ = true;
-  }
+  // Under the lock, so that a pad which is deactivated meanwhile does not get its task back.
+  std::lock_guard lock(mutex_);
+  if (!active_) return;
+  open_ = true;
   gst_pad_start_task(pad_, run_task, pad_, nullptr);
 }
 
@@ -164,15 +163,18 @@ gboolean TextPad::activate(GstPad* pad, GstObject*, GstPadMode mode, gboolean ac
   if (mode != GST_PAD_MODE_PUSH) return FALSE;
   TextPad& self = of(pad);
   if (!active) {
+    {
+      std::lock_guard lock(self.mutex_);
+      self.active_ = false;
+    }
     self.shut();
     return gst_pad_stop_task(pad);
   }
-  {
-    std::lock_guard lock(self.mutex_);
-    self.items_.clear();
-    self.open_ = true;
-    self.failed_ = false;
-  }
+  std::lock_guard lock(self.mutex_);
+  self.items_.clear();
+  self.active_ = true;
+  self.open_ = true;
+  self.failed_ = false;
   self.position_ = 0;
   return gst_pad_start_task(pad, run_task, pad, nullptr);
 }

@@ -72,6 +72,7 @@ class TextPad {
   mutable std::mutex mutex_;  // guards all that follows but position_
   std::condition_variable changed_;
   std::deque<Item> items_;
+  bool active_ = false;
   bool open_ = false;  // items are taken
   bool failed_ = false;
 

@@ -202,7 +202,8 @@ BOOST_AUTO_TEST_CASE(a_text_pad_without_its_source_is_refused_at_the_start) {
   const ScriptedModel model("good");
   BOOST_TEST(start_error("gemmacaptioner name=c" + model.property() + "c.scene ! fakesink") ==
              "gst-resource-error-quark: Pad 'scene' of gemmacaptioner is there, but not pad "
-             "'vision' that its text is made from: link that, too.");
+             "'vision' that its text is made from: link that, too, or name another pad "
+             "('transcript', 'translation_XX', 'scene').");
   BOOST_TEST(start_error("gemmacaptioner name=c" + model.property() + "c.transcript ! fakesink")
                  .find("not pad 'audio'") != std::string::npos);
 }
