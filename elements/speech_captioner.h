@@ -69,8 +69,8 @@ class SpeechCaptioner {
   void lost(const AudioPatch& first, std::size_t count);
   // The stream ends here: finals of what is open follow. What is taken next may have any time.
   void finish();
-  // Forgets everything that was heard and asked; nothing more is told about it. Upstream's last word
-  // on voice activity stays, because upstream tells only changes.
+  // Forgets everything that was heard and asked; nothing more is told about it. Upstream's last
+  // word on voice activity stays, because upstream tells only changes.
   void reset();
 
   bool accepts() const { return actions_.empty() && may_go_on(); }
