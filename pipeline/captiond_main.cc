@@ -18,9 +18,8 @@
 #include "pipeline/log.h"
 #include "pipeline/transcribe.h"
 
+namespace captiond {
 namespace {
-
-using namespace captiond;
 
 int serve(const std::filesystem::path& file) {
   const v1::Config config = load_config(file);
@@ -47,9 +46,7 @@ void start_gstreamer() {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Command command;
   const auto command_line = make_command_line(command);
   try {
@@ -74,3 +71,8 @@ int main(int argc, char** argv) {
     return kCouldNotStart;
   }
 }
+
+}  // namespace
+}  // namespace captiond
+
+int main(int argc, char** argv) { return captiond::run(argc, argv); }
