@@ -24,7 +24,9 @@ namespace captiond {
 // fakesinks make the pipeline's EOS come after the last of them. When the decoder has made all its
 // pads, the application message "captiond-no-more-pads" is posted.
 //
-// uridecodebin rather than uridecodebin3: see docs/decisions.md.
+// uridecodebin rather than uridecodebin3: with GStreamer 1.22.0 the latter waits for ever on a WAV
+// header without samples, on a WebM file that was cut off and, at its end, on an empty file
+// (tests/e2e/hostile_inputs.py has such files).
 struct StreamGraph {
   gst::ElementHandle pipeline;
   GstElement* decoder = nullptr;  // these are borrowed from the pipeline

@@ -23,21 +23,19 @@ std::filesystem::path write_scripted_model(const TemporaryFolder& folder,
   return folder.path() / "model";
 }
 
-bool is_state(const v1::Event& event, v1::StreamState::State state) {
-  return event.has_stream_state() && event.stream_state().state() == state;
-}
-
 DaemonBench::DaemonBench(const std::string& config,
                          const std::map<std::string, std::string>& files) {
-  write_scripted_model(folder_, "hello world");
+  const char* model = std::getenv("CAPTIOND_TEST_MODEL");
+  const std::string folder =
+      model != nullptr ? model : write_scripted_model(folder_, "hello world").native();
   for (const auto& [name, bytes] : files) folder_.write(name, bytes);
-  const auto file = folder_.write("config.yaml",
-                                  "engine: {model: model}\n"
-                                  "publisher:\n"
-                                  "  endpoint: tcp://127.0.0.1:*\n"
-                                  "  heartbeat: 50ms\n"
-                                  "  wait_for_subscriptions: 1\n" +
-                                      config);
+  const auto file = folder_.write("config.yaml", "engine: {model: '" + folder +
+                                                     "'}\n"
+                                                     "publisher:\n"
+                                                     "  endpoint: tcp://127.0.0.1:*\n"
+                                                     "  heartbeat: 50ms\n"
+                                                     "  wait_for_subscriptions: 1\n" +
+                                                     config);
   daemon_ =
       std::make_unique<ChildProcess>(std::vector<std::string>{program(), "serve", file.native()});
   if (!daemon_->wait_for_err(kAnnouncement) ||

@@ -17,8 +17,9 @@ namespace captiond::test {
 
 // `captiond serve` as a process, and a subscriber that hears everything from the first event on.
 //
-// The program under test is the one that the environment variable CAPTIOND_PROGRAM names. With the
-// model folder of scripted_model() its captions are known words.
+// The program under test is the one that the environment variable CAPTIOND_PROGRAM names. Its model
+// is that of the variable CAPTIOND_TEST_MODEL; without it, a scripted one that always hears "hello
+// world".
 class DaemonBench {
  public:
   // `config` is YAML without engine and publisher; both are added. `files` (name → bytes) are
@@ -56,7 +57,5 @@ std::string program();
 // Writes the folder of a scripted checkpoint that hears `answer` in everything.
 std::filesystem::path write_scripted_model(const TemporaryFolder& folder,
                                            const std::string& answer);
-
-bool is_state(const v1::Event& event, v1::StreamState::State state);
 
 }  // namespace captiond::test

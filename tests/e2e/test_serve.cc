@@ -11,23 +11,26 @@
 #include <boost/test/unit_test.hpp>
 
 #include "pipeline/proto_time.h"
-#include "pipeline/sequence_watch.h"
 #include "tests/e2e/child_process.h"
 #include "tests/e2e/daemon_bench.h"
+#include "tests/e2e/event_checks.h"
 #include "tests/e2e/media_files.h"
 #include "tests/e2e/tone_server.h"
 
 namespace v1 = captiond::v1;
 using captiond::from_duration;
+using captiond::test::check_numbering;
+using captiond::test::check_transcripts;
 using captiond::test::DaemonBench;
+using captiond::test::Events;
+using captiond::test::final_texts;
 using captiond::test::is_state;
+using captiond::test::of_stream;
 using captiond::test::tone_wav;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-
-using Events = std::vector<v1::Event>;
 
 // A tone is no speech to a detector, so detection is off.
 constexpr const char* kHearEverything = "captions: {voice_activity: none}";
@@ -37,53 +40,6 @@ std::string stream(const std::string& id, const std::string& uri, const std::str
          (more.empty() ? "" : "    " + more + "\n");
 }
 
-Events of_stream(const Events& events, const std::string& id) {
-  Events found;
-  std::copy_if(events.begin(), events.end(), std::back_inserter(found),
-               [&](const v1::Event& event) { return event.stream() == id; });
-  return found;
-}
-
-std::vector<std::string> final_texts(const Events& events) {
-  std::vector<std::string> texts;
-  for (const v1::Event& event : events) {
-    if (event.transcript().final()) texts.push_back(event.transcript().text());
-  }
-  return texts;
-}
-
-void check_numbering(const Events& events) {
-  BOOST_REQUIRE(!events.empty());
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    BOOST_TEST(events[i].sequence() == i + 1);
-    BOOST_TEST(events[i].epoch() == events.front().epoch());
-    BOOST_TEST(events[i].published_at().seconds() > 0);
-  }
-}
-
-// What must hold within each segment: revisions count up, stable text stays, one final at the end.
-void check_transcripts(const Events& events) {
-  std::uint64_t segment = 0;
-  std::uint32_t revision = 0;
-  std::string stable;
-  for (const v1::Event& event : events) {
-    if (!event.has_transcript()) continue;
-    const v1::Transcript& transcript = event.transcript();
-    BOOST_TEST(transcript.segment() == segment);
-    BOOST_TEST(transcript.revision() >= revision);
-    BOOST_TEST(transcript.text().starts_with(stable));
-    BOOST_TEST(transcript.language() == "en");
-    BOOST_TEST((from_duration(transcript.start()) <= from_duration(transcript.end())));
-    stable = transcript.text().substr(0, transcript.stable_length());
-    revision = transcript.revision() + 1;
-    if (!transcript.final()) continue;
-    BOOST_TEST(transcript.stable_length() == transcript.text().size());
-    ++segment;
-    revision = 0;
-    stable.clear();
-  }
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_file_is_captioned_to_its_end_and_the_daemon_ends) {
@@ -91,7 +47,7 @@ BOOST_AUTO_TEST_CASE(a_file_is_captioned_to_its_end_and_the_daemon_ends) {
                     {{"tone.wav", tone_wav(4)}});
   const Events events =
       bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::FINISHED); });
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
   check_numbering(events);
   check_transcripts(events);
   BOOST_TEST(is_state(events.at(0), v1::StreamState::STARTING));
@@ -150,7 +106,7 @@ BOOST_AUTO_TEST_CASE(sigterm_finishes_what_is_being_spoken_and_publishes_it) {
   bench.daemon().signal(SIGTERM);
   const Events rest =
       bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::STOPPED); });
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
   BOOST_TEST((std::chrono::steady_clock::now() - begin < seconds(5)));
   events.insert(events.end(), rest.begin(), rest.end());
   check_numbering(events);
@@ -164,7 +120,7 @@ BOOST_AUTO_TEST_CASE(a_file_at_real_time_says_when_each_word_was_heard) {
   const auto begin = std::chrono::steady_clock::now();
   const Events events =
       bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::FINISHED); });
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
   // The clock starts with the pipeline, a moment before the first event is here.
   BOOST_TEST((std::chrono::steady_clock::now() - begin > milliseconds(1500)));
   const auto spoken = std::find_if(events.begin(), events.end(),
@@ -204,7 +160,7 @@ BOOST_AUTO_TEST_CASE(a_live_source_that_vanishes_comes_back_by_itself) {
   BOOST_TEST(second.front().epoch() > first.front().epoch());
   bench.daemon().signal(SIGINT);
   bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::STOPPED); });
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
 }
 
 BOOST_AUTO_TEST_CASE(a_live_source_that_falls_silent_is_started_again) {
@@ -223,7 +179,7 @@ BOOST_AUTO_TEST_CASE(a_live_source_that_falls_silent_is_started_again) {
   events = bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::FAILED); });
   check_numbering(events);
   bench.daemon().signal(SIGTERM);
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
 }
 
 BOOST_AUTO_TEST_CASE(credentials_are_in_no_event_and_no_log) {
@@ -236,7 +192,7 @@ BOOST_AUTO_TEST_CASE(credentials_are_in_no_event_and_no_log) {
   const Events events =
       bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::FAILED); });
   bench.daemon().signal(SIGTERM);
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
   std::string everything = bench.daemon().err();
   for (const v1::Event& event : events) everything += event.DebugString();
   BOOST_TEST(everything.find("rtsp://***@127.0.0.1:1/x?token=***") != std::string::npos);
@@ -255,7 +211,7 @@ BOOST_AUTO_TEST_CASE(a_file_in_a_loop_begins_a_new_epoch_each_time) {
   BOOST_TEST(second.front().epoch() > first.front().epoch());
   BOOST_TEST((final_texts(first) == final_texts(second)));
   bench.daemon().signal(SIGTERM);
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
 }
 
 BOOST_AUTO_TEST_CASE(heartbeats_go_on_after_the_streams_have_ended) {
@@ -268,7 +224,7 @@ BOOST_AUTO_TEST_CASE(heartbeats_go_on_after_the_streams_have_ended) {
   BOOST_TEST(beat.sequence() == events.back().sequence());
   BOOST_TEST(beat.epoch() == events.back().epoch());
   bench.daemon().signal(SIGTERM);
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
 }
 
 BOOST_AUTO_TEST_CASE(the_log_can_be_json) {
@@ -276,7 +232,7 @@ BOOST_AUTO_TEST_CASE(the_log_can_be_json) {
                         stream("tone", "tone.wav", "pace: fast"),
                     {{"tone.wav", tone_wav(1)}});
   bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::FINISHED); });
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
   std::istringstream lines(bench.daemon().err());
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
@@ -299,7 +255,7 @@ BOOST_AUTO_TEST_CASE(a_taken_port_ends_the_start_with_code_2) {
                                 ": Address already in use; choose another publisher.endpoint or "
                                 "stop what uses it\n");
   bench.daemon().signal(SIGTERM);
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
 }
 
 BOOST_AUTO_TEST_CASE(captionctl_shows_finals_and_counts_what_it_has_got) {
@@ -317,5 +273,5 @@ BOOST_AUTO_TEST_CASE(captionctl_shows_finals_and_counts_what_it_has_got) {
     BOOST_TEST(process->err().find(" events, 0 lost\n") != std::string::npos, process->err());
   }
   bench.daemon().signal(SIGTERM);
-  BOOST_TEST(bench.daemon().wait() == 0);
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
 }
