@@ -28,7 +28,7 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 // Thousands of streams fit; a device or a film given by mistake does not.
-constexpr std::size_t kBytesMax = 4 * 1024 * 1024;
+constexpr std::size_t kBytesMax = std::size_t{4} << 20;
 
 std::string kind_of(const YAML::Node& node) {
   if (node.IsMap()) return "a mapping";
