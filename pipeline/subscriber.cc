@@ -15,7 +15,7 @@ namespace {
 constexpr int kWaitingEventsMax = 100'000;
 
 // Whoever sends more in one message is not captiond.
-constexpr std::int64_t kMessageBytesMax = 16 * 1024 * 1024;
+constexpr std::int64_t kMessageBytesMax = std::int64_t{16} << 20;
 
 }  // namespace
 
