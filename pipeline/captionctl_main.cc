@@ -25,15 +25,20 @@ constexpr const char* kDescription =
     "captionctl shows what a captiond daemon publishes.\n\n"
     "'captionctl listen --help' tells how.";
 
-constexpr const char* kListenDescription =
-    "Connects to a daemon and shows its events as they arrive: captions that are still being\n"
-    "spoken are rewritten in place on a terminal (the part that may still change is dim) and\n"
-    "written as lines that begin with '~' into a pipe or file; final captions, translations,\n"
-    "scenes, alerts, gaps and the states of streams are lines that stay.\n\n"
-    "Events are numbered without holes, so whatever was lost on the way is counted and said. The\n"
-    "daemon may start later or be restarted: the connection comes back by itself.";
+constexpr const char* kListenSummary = "Show the events of a daemon as they arrive";
 
 constexpr const char* kListenFooter =
+    "DESCRIPTION\n"
+    "  Captions that are still being spoken are rewritten in place on a terminal (the part that\n"
+    "  may still change is dim) and written as lines that begin with '~' into a pipe or file; "
+    "final\n"
+    "  captions, translations, scenes, alerts, gaps and the states of streams are lines that "
+    "stay.\n"
+    "\n"
+    "  Events are numbered without holes, so whatever was lost on the way is counted and said. "
+    "The\n"
+    "  daemon may start later or be restarted: the connection comes back by itself.\n"
+    "\n"
     "EXIT CODES\n"
     "  0  stopped by SIGINT or SIGTERM\n"
     "  1  failed while running (standard output cannot be written)\n"
@@ -115,7 +120,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("captionctl ") + CAPTIOND_VERSION);
   app.require_subcommand(1);
   ListenOptions options;
-  CLI::App* command = app.add_subcommand("listen", kListenDescription);
+  CLI::App* command = app.add_subcommand("listen", kListenSummary);
   command->footer(kListenFooter);
   command->add_option("--connect", options.endpoint, "Where the daemon publishes")
       ->capture_default_str()

@@ -1,6 +1,7 @@
 // captiond: captions of live streams and files.
 
 #include <chrono>
+#include <csignal>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -22,6 +23,8 @@ namespace captiond {
 namespace {
 
 int serve(const std::filesystem::path& file) {
+  // Whoever reads the log may go; the daemon does not.
+  std::signal(SIGPIPE, SIG_IGN);
   const v1::Config config = load_config(file);
   const auto log = make_log(config.log().level(), config.log().format());
   Daemon daemon(config, log);

@@ -26,15 +26,17 @@ constexpr const char* kFooter =
     "  GST_DEBUG       messages of GStreamer, such as '2' for warnings (they may show URIs with\n"
     "                  their credentials)\n";
 
-constexpr const char* kServeDescription =
-    "Captions the streams of a configuration and publishes the events with ZeroMQ until SIGINT or\n"
-    "SIGTERM. A stream that fails does not concern the others: live sources are tried again, with\n"
-    "growing delays. SIGTERM finishes what is being spoken and publishes it; a second one does "
-    "not\n"
-    "wait for that. Logs go to standard error; the line 'publishing on ENDPOINT' says where to\n"
-    "subscribe.";
+constexpr const char* kServeSummary =
+    "Caption the streams of a configuration and publish the events";
 
 constexpr const char* kServeFooter =
+    "DESCRIPTION\n"
+    "  Captions the streams of a configuration and publishes the events with ZeroMQ until SIGINT\n"
+    "  or SIGTERM. A stream that fails does not concern the others: live sources are tried again,\n"
+    "  with growing delays. SIGTERM finishes what is being spoken and publishes it; a second one\n"
+    "  does not wait for that. Logs go to standard error; the line 'publishing on ENDPOINT' says\n"
+    "  where to subscribe.\n"
+    "\n"
     "EXIT CODES\n"
     "  0  stopped by a signal, or every stream has ended well and exit_when_done is true\n"
     "  1  every stream has ended, exit_when_done is true and one of them failed; or threads that\n"
@@ -44,18 +46,20 @@ constexpr const char* kServeFooter =
     "  captiond serve meeting.yaml\n"
     "  captionctl listen\n";
 
-constexpr const char* kTranscribeDescription =
-    "Writes the captions of files to standard output, as fast as the model can, one file after "
-    "the\n"
-    "other: any audio or video file, or URI, that GStreamer plays. Nothing else goes to standard\n"
-    "output; progress, errors and logs go to standard error.";
+constexpr const char* kTranscribeSummary = "Write the captions of files to standard output";
 
 constexpr const char* kTranscribeFooter =
+    "DESCRIPTION\n"
+    "  Writes the captions of files to standard output, as fast as the model can, one file after\n"
+    "  the other: any audio or video file, or URI, that GStreamer plays. Nothing else goes to\n"
+    "  standard output; progress, errors and logs go to standard error.\n"
+    "\n"
     "FORMATS\n"
     "  text  a line a caption\n"
     "  json  an object a line: file, segment, revision, final, text, stable_length (bytes of text\n"
     "        that will not change), language, start and end (seconds), truncated\n"
-    "  vtt   WebVTT, srt  SubRip: one file at a time\n\n"
+    "  vtt   WebVTT, one file at a time\n"
+    "  srt   SubRip, one file at a time\n\n"
     "EXIT CODES\n"
     "  0  every file was captioned to its end\n"
     "  1  a file failed or was interrupted; the others are done\n"
@@ -66,19 +70,21 @@ constexpr const char* kTranscribeFooter =
     "  captiond transcribe --format json --partials talk.wav | jq .text\n"
     "  captiond transcribe --model gemma-4-12b-it --dtype bfloat16 --language German rede.ogg\n";
 
-constexpr const char* kCheckDescription =
-    "Looks at a configuration without running it: parses and checks the file, opens the model's\n"
-    "files, reads the secrets and looks for the files that streams name. Prints one line that "
-    "begins\n"
-    "with 'OK', or one sentence on standard error that says what is wrong.";
+constexpr const char* kCheckSummary = "Look at a configuration without running it";
 
 constexpr const char* kCheckFooter =
+    "DESCRIPTION\n"
+    "  Parses and checks the file, opens the model's files, reads the secrets and looks for the\n"
+    "  files that streams name. Prints one line that begins with 'OK', or one sentence on "
+    "standard\n"
+    "  error that says what is wrong.\n"
+    "\n"
     "EXIT CODES\n"
     "  0  'captiond serve' would start\n"
     "  2  it would not\n";
 
 void add_serve(CLI::App& app, Command& command) {
-  CLI::App* serve = app.add_subcommand("serve", kServeDescription);
+  CLI::App* serve = app.add_subcommand("serve", kServeSummary);
   serve->footer(kServeFooter);
   serve->add_option("CONFIG", command.config, "YAML file, see configs/reference.yaml")
       ->required()
@@ -87,7 +93,7 @@ void add_serve(CLI::App& app, Command& command) {
 }
 
 void add_check(CLI::App& app, Command& command) {
-  CLI::App* check = app.add_subcommand("check", kCheckDescription);
+  CLI::App* check = app.add_subcommand("check", kCheckSummary);
   check->footer(kCheckFooter);
   check->add_option("CONFIG", command.config, "YAML file, see configs/reference.yaml")
       ->required()
@@ -96,7 +102,7 @@ void add_check(CLI::App& app, Command& command) {
 }
 
 void add_transcribe(CLI::App& app, Command& command) {
-  CLI::App* transcribe = app.add_subcommand("transcribe", kTranscribeDescription);
+  CLI::App* transcribe = app.add_subcommand("transcribe", kTranscribeSummary);
   transcribe->footer(kTranscribeFooter);
   TranscribeOptions& options = command.transcribe;
   transcribe->add_option("FILES", options.files, "Media files or URIs")
@@ -113,7 +119,7 @@ void add_transcribe(CLI::App& app, Command& command) {
                                                         {"vtt", CaptionFormat::kVtt},
                                                         {"srt", CaptionFormat::kSrt}};
   transcribe->add_option("--format", options.format, "How captions are written [text]")
-      ->transform(CLI::Transformer(formats))
+      ->transform(CLI::CheckedTransformer(formats).description(""))
       ->type_name("text|json|vtt|srt");
   transcribe
       ->add_option("--language", options.language,

@@ -13,8 +13,11 @@
 namespace captiond {
 namespace {
 
-// A hole shorter than one patch of audio is rounding of timestamps.
-constexpr GstClockTime kGapMin = 40 * GST_MSECOND;
+// Timestamps are rounded; less than this is no hole.
+constexpr GstClockTime kRounding = GST_MSECOND;
+
+// A hole of the source shorter than one patch of audio is the jitter of its clock, and not told.
+constexpr GstClockTime kSourceGapMin = 40 * GST_MSECOND;
 
 // Holes of the source that may lie in the queue; one beyond that is counted as given up by it.
 constexpr std::size_t kHolesMax = 1024;
@@ -52,7 +55,8 @@ class Timeline {
   // What is missing between the buffer before this one and `range`.
   std::optional<Range> hole_before(const Range& range) {
     const GstClockTime expected = std::exchange(expected_, range.end);
-    if (!GST_CLOCK_TIME_IS_VALID(expected) || range.start < expected + kGapMin) return std::nullopt;
+    if (!GST_CLOCK_TIME_IS_VALID(expected) || range.start < expected + kRounding)
+      return std::nullopt;
     return Range{expected, range.start};
   }
 
@@ -116,7 +120,7 @@ struct MediaQueue::EntryWatch {
       if (counters->holes.size() == kHolesMax) counters->holes.pop_front();
       counters->holes.push_back(*hole);
     }
-    post_gap(queue, *hole, false);
+    if (hole->end - hole->start >= kSourceGapMin) post_gap(queue, *hole, false);
     return GST_PAD_PROBE_OK;
   }
 };
@@ -141,7 +145,7 @@ struct MediaQueue::ExitWatch {
     const auto hole = timeline.hole_before(*range);
     if (!hole) return GST_PAD_PROBE_OK;
     const GstClockTime missing = hole->end - hole->start;
-    if (missing >= left_out_by_the_source(*hole) + kGapMin) post_gap(queue, *hole, true);
+    if (missing >= left_out_by_the_source(*hole) + kRounding) post_gap(queue, *hole, true);
     return GST_PAD_PROBE_OK;
   }
 

@@ -22,9 +22,9 @@ constexpr std::size_t kSecretBytesMax = 4096;
 constexpr char kPlaceholderMark = '\x01';
 constexpr char kHiddenMark = '\x02';
 
-// Names of query keys whose values are not shown: any that holds one of these.
-constexpr std::array<std::string_view, 8> kSecretWords = {"pass", "pwd",  "secret", "token",
-                                                          "key",  "auth", "sig",    "cred"};
+// Names of query keys whose values are not shown: any that holds one of these, or ends with "key".
+constexpr std::array<std::string_view, 7> kSecretWords = {"pass", "pwd", "secret", "token",
+                                                          "auth", "sig", "cred"};
 
 bool is_unreserved(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' ||
@@ -167,11 +167,11 @@ std::vector<std::pair<std::size_t, std::size_t>> find_secret_values(std::string_
     const std::string_view pair = uri.substr(begin + 1, end - begin - 1);
     const auto equal = pair.find('=');
     const std::string name = lower(pair.substr(0, equal));
-    const bool secret =
-        equal != std::string_view::npos &&
+    const bool named =
+        name.ends_with("key") ||
         std::any_of(kSecretWords.begin(), kSecretWords.end(),
                     [&](std::string_view word) { return name.find(word) != std::string::npos; });
-    if (secret) ranges.emplace_back(begin + 2 + equal, end);
+    if (named && equal != std::string_view::npos) ranges.emplace_back(begin + 2 + equal, end);
     begin = end < uri.size() && uri[end] == '&' ? end : std::string_view::npos;
   }
   return ranges;

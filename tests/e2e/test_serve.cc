@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(streams_run_together_and_one_that_fails_leaves_the_others_a
     ended += is_state(e, v1::StreamState::FINISHED) || is_state(e, v1::StreamState::FAILED);
     return ended == 4;
   });
-  BOOST_TEST(bench.daemon().wait() == 1);
+  BOOST_TEST(bench.daemon().wait() == 1, bench.daemon().err());
   for (const char* id : {"a", "b"}) {
     const Events own = of_stream(events, id);
     check_numbering(own);
@@ -199,6 +199,72 @@ BOOST_AUTO_TEST_CASE(credentials_are_in_no_event_and_no_log) {
   for (const char* secret : {"hunter", "abc123", "bob"}) {
     BOOST_TEST(everything.find(secret) == std::string::npos, secret);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_translation_follows_its_transcript) {
+  DaemonBench bench(
+      "exit_when_done: true\nstreams:\n  - id: tone\n    uri: tone.wav\n    pace: fast\n"
+      "    captions: {voice_activity: none, translations: [de, French]}\n",
+      {{"tone.wav", tone_wav(2)}});
+  const Events events =
+      bench.until([](const v1::Event& e) { return is_state(e, v1::StreamState::FINISHED); });
+  BOOST_TEST(bench.daemon().wait() == 0, bench.daemon().err());
+  check_numbering(events);
+  const auto spoken = std::find_if(events.begin(), events.end(),
+                                   [](const v1::Event& e) { return e.transcript().final(); });
+  BOOST_REQUIRE((events.end() - spoken == 4));
+  BOOST_TEST(spoken[1].translation().language() == "de");
+  BOOST_TEST(spoken[2].translation().language() == "fr");
+  for (const v1::Event& each : {spoken[1], spoken[2]}) {
+    const v1::Translation& translation = each.translation();
+    BOOST_TEST(translation.source_language() == "en");
+    BOOST_TEST(translation.segment() == spoken->transcript().segment());
+    BOOST_TEST((from_duration(translation.end()) == seconds(2)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_film_is_seen_and_heard_where_that_is_asked_for) {
+  const captiond::test::TemporaryFolder films;
+  captiond::test::write_film(films.path() / "film.webm", true);
+  captiond::test::write_film(films.path() / "mute.webm", false);
+  const auto tone = films.write("tone.wav", tone_wav(2));
+  const auto film = [&](const std::string& id, const std::string& name, const std::string& more) {
+    return "  - {id: " + id + ", pace: fast, uri: '" + (films.path() / name).native() + "', " +
+           more + "}\n";
+  };
+  const std::string scenes = "scenes: {enabled: true, interval: 200ms}";
+  const std::string captions = "captions: {voice_activity: none}";
+  DaemonBench bench("exit_when_done: true\nstreams:\n" +
+                        film("both", "film.webm", scenes + ", " + captions) +
+                        film("seen", "mute.webm", scenes + ", captions: {enabled: false}") +
+                        film("unheard", "mute.webm", captions) + film("unseen", "tone.wav", scenes),
+                    {});
+  int ended = 0;
+  const Events events = bench.until([&](const v1::Event& e) {
+    ended += is_state(e, v1::StreamState::FINISHED) || is_state(e, v1::StreamState::FAILED);
+    return ended == 4;
+  });
+  BOOST_TEST(bench.daemon().wait() == 1, bench.daemon().err());
+  for (const char* id : {"both", "seen"}) {
+    const Events own = of_stream(events, id);
+    check_numbering(own);
+    BOOST_TEST(is_state(own.back(), v1::StreamState::FINISHED), own.back().DebugString());
+    std::uint64_t pictures = 0;
+    for (const v1::Event& event : own) {
+      if (!event.has_scene()) continue;
+      BOOST_TEST(event.scene().scene() == pictures++);
+      BOOST_TEST(event.scene().text() == "hello world");
+      BOOST_TEST((from_duration(event.scene().at()) < seconds(1)));
+    }
+    // One second of film, a picture every 200 ms.
+    BOOST_TEST(pictures >= 4u);
+    BOOST_TEST(pictures <= 6u);
+  }
+  BOOST_TEST((final_texts(of_stream(events, "both")) == std::vector<std::string>{"hello world"}));
+  BOOST_TEST(of_stream(events, "unheard").back().stream_state().reason() ==
+             (films.path() / "mute.webm").native() + " has no audio track that can be decoded");
+  BOOST_TEST(of_stream(events, "unseen").back().stream_state().reason() ==
+             tone.native() + " has no video track to describe");
 }
 
 BOOST_AUTO_TEST_CASE(a_file_in_a_loop_begins_a_new_epoch_each_time) {

@@ -33,6 +33,7 @@ const std::vector<Shown> kShown = {
     {"srt://h:1?mode=caller&passphrase=hunter2&latency=5",
      "srt://h:1?mode=caller&passphrase=***&latency=5"},
     {"https://h/a?API_KEY=x&b=c#d", "https://h/a?API_KEY=***&b=c#d"},
+    {"srt://h:1?passphrase=hunter2&pbkeylen=16", "srt://h:1?passphrase=***&pbkeylen=16"},
     {"https://h/a?token=hunter2#d", "https://h/a?token=***#d"},
     {"rtsp://${env:CAPTIOND_TEST_SECRET}@host/", "rtsp://***@host/"},
     {"rtsp://h/${env:CAPTIOND_TEST_SECRET}/x", "rtsp://h/${env:CAPTIOND_TEST_SECRET}/x"},
