@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/matrix.h"
+
+namespace captiond::kernels {
+
+// Scratch of one stream: device memory, 256-byte aligned, zeroed once before its first use and then
+// left to the products alone.
+struct ProductWorkspace {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+};
+
+// What a model asks for, to plan ahead.
+struct ProductShape {
+  MatrixFormat format = MatrixFormat::kBf16;
+  int out = 0;  // of a gate-up matrix: 2 * inner
+  int in = 0;
+  bool gate_up = false;
+};
+
+// One row's choice: the first of the largest logits among the ids that are not suppressed, and
+// whether every logit (suppressed or not) is finite. When not finite, `token` means nothing.
+struct GreedyChoice {
+  std::int32_t token = 0;
+  std::int32_t finite = 0;  // 0 or 1
+};
+
+// The head: a tied embedding [vocab, hidden] with logits = softcap * tanh(x · Eᵀ / softcap).
+struct Head {
+  Matrix embedding;
+  float softcap = 0.0F;                       // 0: none
+  const std::uint32_t* suppressed = nullptr;  // [ceil(vocab / 32)] bits, device; null: none
+};
+
+// The matrix products of a forward pass: y = x · Wᵀ and what stands in their tails.
+//
+// All activations are row-major, contiguous, device, 16-byte aligned. Everything is summed in
+// float32 and rounded once at the end unless said otherwise. Up to kFewRowsMax rows one kernel of
+// ours streams the weights: there a row's bits depend neither on the other rows nor on their
+// number. More rows go to cuBLASLt, with one algorithm for each shape and bucket of rows (powers of
+// two), so that the same call gives the same bits; bits differ between the two ways.
+//
+// One object for one device; calls enqueue and return, allocate nothing and may be captured in a
+// CUDA graph once plan() has seen the shape. Not thread-safe. Calls throw std::invalid_argument for
+// a shape or workspace they cannot serve, and CudaError when a launch fails.
+class MatrixProducts {
+ public:
+  static constexpr int kFewRowsMax = 64;
+
+  // For the current device. Throws std::runtime_error when it is older than compute capability 9.0.
+  MatrixProducts();
+  ~MatrixProducts();
+  MatrixProducts(const MatrixProducts&) = delete;
+  MatrixProducts& operator=(const MatrixProducts&) = delete;
+
+  // Chooses the algorithms for `shapes` with up to `rows_max` rows. Returns the bytes of workspace
+  // that any call with these shapes and at most that many rows (and any head of them) needs.
+  std::size_t plan(std::span<const ProductShape> shapes, int rows_max);
+
+  // y[r, o] = Σ x[r, i] * W[o, i] for `rows` rows; x [rows, in], y [rows, out]. x and y are apart.
+  void linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
+              ProductWorkspace workspace, cudaStream_t stream);
+  void linear(const Matrix& w, const __nv_bfloat16* x, float* y, int rows,
+              ProductWorkspace workspace, cudaStream_t stream);
+
+  // h[r, j] = gelu_tanh(gate[r, j]) * up[r, j]; x [rows, in], h [rows, out / 2]. Rounded to bf16
+  // where transformers rounds: gate and up after their sums, the gelu, the product.
+  void gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h, int rows,
+               ProductWorkspace workspace, cudaStream_t stream);
+
+  // logits [rows, vocab] float32, softcapped, nothing suppressed; nothing is rounded to bf16.
+  void head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,
+                   ProductWorkspace workspace, cudaStream_t stream);
+
+  // choices [rows], of the very logits that head_logits() writes, without writing them.
+  void head_greedy(const Head& head, const __nv_bfloat16* x, GreedyChoice* choices, int rows,
+                   ProductWorkspace workspace, cudaStream_t stream);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace captiond::kernels
