@@ -170,9 +170,20 @@ class Painting(unittest.TestCase):
             painter = pictures.Painter(small_sprites(folder), styles=("round", "square"))
             for seed in range(20):
                 plan = scenes.Plan("single", "", (scenes.Mark("circle", "red", 130.0, 90.0, 100.0),))
-                picture = painter.paint(plan, WIDTH, HEIGHT, random.Random(seed)).astype(int)
+                picture = painter.paint(plan, WIDTH, HEIGHT, random.Random(seed))[0].astype(int)
                 redness = picture[..., 0] - picture[..., 1:].max(-1)
                 self.assertGreater(redness[60:120, 100:160].mean(), redness[:, 250:].mean() + 40, seed)
+
+    def test_patches_are_labelled_with_what_lies_on_them(self):
+        vocabulary = scenes.Vocabulary()
+        labels = pictures.Labels(vocabulary)
+        marks = (scenes.Mark("square", "red", 96.0, 96.0, 96.0), scenes.Mark("dog", "", 300.0, 200.0, 8.0))
+        covers = [(numpy.ones((96, 96), numpy.float32), 48, 48), (numpy.ones((8, 8), numpy.float32), 296, 196)]
+        found = labels.of(marks, covers, 11, 6).reshape(6, 11, 2)
+        self.assertTrue((found[1:3, 1:3] == (labels.noun["square"], labels.colour["red"])).all())
+        self.assertEqual(found[4, 6].tolist(), [labels.noun["dog"], 0])
+        self.assertEqual((found[..., 0] > 0).sum(), 5)
+        self.assertEqual(pictures.LABELS, (len(vocabulary.nouns) + 1, len(drawing.COLOURS) + 1))
 
     def test_a_missing_style_is_refused(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(ValueError, "fxemoji"):
@@ -189,6 +200,7 @@ class Painting(unittest.TestCase):
             for number in range(5, 9):
                 made = painter.make(chooser)
                 numpy.testing.assert_array_equal(stored[number].patches, made.patches)
+                numpy.testing.assert_array_equal(stored[number].labels, made.labels)
                 self.assertEqual((stored[number].text, stored[number].columns), (made.text, made.columns))
                 self.assertEqual(stored.shape(number), (len(made.patches) // made.columns, made.columns))
             numbers = sorted(numpy.concatenate(list(stored.groups().values())).tolist())

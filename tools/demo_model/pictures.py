@@ -2,11 +2,13 @@
 
 A folder scenes-K holds what one process made:
   patches.u8     uint8 [sum of rows, 6912], the patches of all scenes one after another
+  labels.i16     int16 [sum of rows, 2], what lies on each patch: numbers of its noun and colour
   index.npz      start int64 [S] first row, rows int32 [S], columns int16 [S] of the grid
   sentences.txt  one line a scene
 """
 
 import dataclasses
+import math
 import multiprocessing
 import pathlib
 import random as random_module
@@ -20,15 +22,49 @@ from . import drawing, patches, scenes, sprites
 # tokens, and of the first two within 140.
 GRIDS = {(11, 6): 0.45, (9, 7): 0.2, (8, 8): 0.1, (10, 6): 0.05, (12, 5): 0.03, (6, 11): 0.03,
          (15, 8): 0.08, (13, 10): 0.06}
+COVERED = 0.15       # share of a patch from which a thing lies on it
 QUESTION = "Describe what can be seen in this picture in one short sentence."
 
 
 @dataclasses.dataclass
 class Scene:
     patches: numpy.ndarray     # uint8 [N, 6912], row by row
+    labels: numpy.ndarray      # int16 [N, 2], see LABELS
     columns: int
     text: str
     kind: str = ""
+
+
+class Labels:
+    """What lies on the patches of a picture, for a helper loss: 0 is nothing, then the nouns in the
+    order of the vocabulary, and 0 no colour, then COLOURS in their order."""
+
+    def __init__(self, vocabulary):
+        self.noun = {word: number for number, word in enumerate(vocabulary.nouns, 1)}
+        self.colour = {"": 0, **{word: number for number, word in enumerate(drawing.COLOURS, 1)}}
+        self.sizes = len(self.noun) + 1, len(self.colour)
+
+    def of(self, marks, covers, columns, rows):
+        """int16 [rows * columns, 2]; covers: (alpha [h, w], left, top) of each mark on the picture.
+
+        A patch has the label of the thing that covers most of it; every thing has one patch at least."""
+        shares = numpy.stack([patch_shares(*cover, columns, rows) for cover in covers])
+        winner, most = shares.argmax(0), shares.max(0)
+        labels = numpy.zeros((rows * columns, 2), numpy.int16)
+        for number, (mark, own) in enumerate(zip(marks, shares)):
+            chosen = (winner == number) & (most >= COVERED)
+            chosen[own.argmax()] = True
+            labels[chosen] = self.noun[mark.word], self.colour[mark.colour]
+        return labels
+
+
+def patch_shares(alpha, left, top, columns, rows):
+    """float32 [rows * columns]: the share of each patch that a sprite of this alpha covers."""
+    whole = numpy.zeros((rows * patches.SIDE, columns * patches.SIDE), numpy.float32)
+    y0, x0 = max(0, top), max(0, left)
+    part = alpha[y0 - top:, x0 - left:][:whole.shape[0] - y0, :whole.shape[1] - x0]
+    whole[y0:y0 + part.shape[0], x0:x0 + part.shape[1]] = part
+    return whole.reshape(rows, patches.SIDE, columns, patches.SIDE).mean((1, 3)).ravel()
 
 
 class Painter:
@@ -37,6 +73,7 @@ class Painter:
     def __init__(self, sprite_file, split="train", styles=sprites.SEEN_STYLES):
         self.sprites, self.split, self.styles = sprites.Sprites(sprite_file), split, styles
         self.vocabulary = scenes.Vocabulary()
+        self.labels = Labels(self.vocabulary)
         missing = set(styles) - set(self.sprites.styles)
         if missing:
             raise ValueError(f"{sprite_file} lacks the drawing styles {sorted(missing)}")
@@ -51,14 +88,18 @@ class Painter:
         if word in drawing.SHAPES:
             return drawing.shape(word, drawing.COLOURS[colour], generator)
         sprite = self.sprites.of(style, word)
-        return drawing.tinted(sprite, drawing.COLOURS[colour], generator) if colour else drawing.varied(sprite, generator)
+        if colour:
+            return drawing.tinted(sprite, drawing.COLOURS[colour], generator)
+        return drawing.varied(sprite, generator)
 
     def paint(self, plan, width, height, random):
-        """uint8 [height, width, 3]. Things of a picture share a style, mostly; those of one noun look alike."""
+        """(uint8 [height, width, 3], (alpha, left, top) of the sprite of each mark).
+
+        Things of a picture share a style, mostly; those of one noun look alike."""
         generator = numpy.random.default_rng(random.getrandbits(64))
         canvas = drawing.background(generator, height, width)
         mixed, style = random.random() < 0.2, random.choice(self.styles)
-        ready = {}
+        ready, covers = {}, []
         for mark in plan.marks:
             if mark.word not in ready:
                 style = random.choice(self.styles) if mixed else style
@@ -73,16 +114,20 @@ class Painter:
             tall, wide = sprite.shape[0], sprite.shape[1] * stretch
             scale = mark.side / max(tall, wide)
             tall, wide = max(4, round(tall * scale)), max(4, round(wide * scale))
-            drawing.paste(canvas, drawing.scaled_sprite(sprite, tall, wide),
-                          round(mark.x - wide / 2), round(mark.y - tall / 2))
-        return drawing.filmed(canvas, generator)
+            scaled = drawing.scaled_sprite(sprite, tall, wide)
+            left, top = round(mark.x - wide / 2), round(mark.y - tall / 2)
+            drawing.paste(canvas, scaled, left, top)
+            covers.append((scaled[..., 3], left, top))
+        return drawing.filmed(canvas, generator), covers
 
     def make(self, random, kind=None, grid=None):
         """A Scene; `random` is the only source of chance."""
         columns, rows = grid or random.choices(list(GRIDS), list(GRIDS.values()))[0]
         width, height = columns * patches.SIDE, rows * patches.SIDE
         plan = scenes.plan(self.vocabulary, random, width, height, self.split, kind)
-        return Scene(patches.cut(self.paint(plan, width, height, random)), columns, plan.text, plan.kind)
+        picture, covers = self.paint(plan, width, height, random)
+        labels = self.labels.of(plan.marks, covers, columns, rows)
+        return Scene(patches.cut(picture), labels, columns, plan.text, plan.kind)
 
 
 def write(sprite_file, folder, seed, seconds, number):
@@ -91,7 +136,7 @@ def write(sprite_file, folder, seed, seconds, number):
     folder.mkdir(parents=True, exist_ok=True)
     painter, random = Painter(sprite_file), random_module.Random(seed)
     begun, starts, rows, columns, texts = time.time(), [], [], [], []
-    with open(folder / "patches.u8", "wb") as file:
+    with open(folder / "patches.u8", "wb") as file, open(folder / "labels.i16", "wb") as labels:
         while len(texts) < number and time.time() - begun < seconds:
             scene = painter.make(random)
             starts.append(sum(rows[-1:]) + (starts[-1] if starts else 0))
@@ -99,15 +144,20 @@ def write(sprite_file, folder, seed, seconds, number):
             columns.append(scene.columns)
             texts.append(scene.text)
             file.write(scene.patches.tobytes())
+            labels.write(scene.labels.tobytes())
     numpy.savez(folder / "index.npz", start=numpy.array(starts, numpy.int64), rows=numpy.array(rows, numpy.int32),
                 columns=numpy.array(columns, numpy.int16))
     (folder / "sentences.txt").write_text("".join(text + "\n" for text in texts), encoding="utf-8")
 
 
-def make(settings, out, seconds, processes, number=10**9):
-    """`processes` folders of at most `number` scenes each, within about so many seconds.
+def make(settings, out, seconds, processes, number):
+    """`processes` folders of at most `number` scenes each, within about so many seconds; one of the
+    two may be None, no limit.
 
     settings: `seed` and `sprites`, the file of sprites.py."""
+    if seconds is None and number is None:
+        raise ValueError("make-pictures needs an end: give --seconds or --number")
+    seconds, number = (math.inf if limit is None else limit for limit in (seconds, number))
     out, begun = pathlib.Path(out), time.time()
     context = multiprocessing.get_context("spawn")
     running = [context.Process(target=write, args=(settings["sprites"], out / f"scenes-{place}",
@@ -125,6 +175,9 @@ def make(settings, out, seconds, processes, number=10**9):
     return made
 
 
+LABELS = Labels(scenes.Vocabulary()).sizes      # numbers of different noun and colour labels
+
+
 class Scenes:
     """All scenes of a folder's scenes-K, mapped into memory; `[i]` is a Scene whose patches are a view."""
 
@@ -132,12 +185,14 @@ class Scenes:
         folders = sorted(path.parent for path in pathlib.Path(folder).glob("scenes-*/index.npz"))
         if not folders:
             raise FileNotFoundError(f"{folder} holds no scenes-K/index.npz: run make-pictures first")
-        self.maps, self.texts, parts = [], [], []
+        self.maps, self.label_maps, self.texts, parts = [], [], [], []
         for place, part in enumerate(folders):
             index = numpy.load(part / "index.npz")
             self.maps.append(numpy.memmap(part / "patches.u8", numpy.uint8, "r").reshape(-1, patches.BYTES))
+            self.label_maps.append(numpy.memmap(part / "labels.i16", numpy.int16, "r").reshape(-1, 2))
             lines = (part / "sentences.txt").read_text(encoding="utf-8").splitlines()
-            if not len(lines) == len(index["start"]) or len(self.maps[-1]) != index["rows"].sum():
+            if not len(lines) == len(index["start"]) or not (
+                    len(self.maps[-1]) == len(self.label_maps[-1]) == index["rows"].sum()):
                 raise ValueError(f"{part}: its patches, index and sentences are of different numbers of scenes")
             self.texts += lines
             parts.append((numpy.full(len(lines), place), index["start"], index["rows"], index["columns"]))
@@ -159,8 +214,9 @@ class Scenes:
 
     def __getitem__(self, number):
         start, rows = int(self.start[number]), int(self.rows[number])
-        view = self.maps[self.map_of[number]][start:start + rows]
-        return Scene(view, int(self.columns[number]), self.texts[number])
+        part, place = slice(start, start + rows), self.map_of[number]
+        return Scene(self.maps[place][part], self.label_maps[place][part], int(self.columns[number]),
+                     self.texts[number])
 
 
 def write_sentences(path, number, seed):
