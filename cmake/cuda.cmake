@@ -2,7 +2,6 @@
 # them, so that a program holds one runtime, the one that libtorch uses.
 set(CMAKE_CUDA_ARCHITECTURES 90a)
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)
-set(CMAKE_CUDA_STANDARD 20)
 if(NOT CMAKE_CUDA_COMPILER)
   find_program(nvcc nvcc HINTS /usr/local/cuda/bin ${PROJECT_SOURCE_DIR}/.venv/cuda/nvidia/cu13/bin)
   if(NOT nvcc)

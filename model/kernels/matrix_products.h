@@ -50,8 +50,10 @@ struct Head {
 // two), so that the same call gives the same bits; bits differ between the two ways.
 //
 // One object for one device; calls enqueue and return, allocate nothing and may be captured in a
-// CUDA graph once plan() has seen the shape. Not thread-safe. Calls throw std::invalid_argument for
-// a shape or workspace they cannot serve, and CudaError when a launch fails.
+// CUDA graph once plan() has seen the shape. Weights are read before the kernels enqueued earlier
+// have ended: whoever writes them synchronises before the first product with them. Not thread-safe.
+// Calls throw std::invalid_argument for a shape or workspace they cannot serve, and CudaError when
+// a launch fails.
 class MatrixProducts {
  public:
   static constexpr int kFewRowsMax = 64;

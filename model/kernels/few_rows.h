@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/matrix.h"
+#include "model/kernels/matrix_products.h"
+
+namespace captiond::kernels {
+
+// The products of 1 … MatrixProducts::kFewRowsMax rows, each one launch that streams the weights:
+// see weight_stream.cuh. `blocks` is the number of the device's multiprocessors; results do not
+// depend on it.
+//
+// All enqueue and return, allocate nothing, and return cudaErrorInvalidValue for a bad shape, else
+// the launch status.
+struct FewRows {
+  const __nv_bfloat16* x = nullptr;  // [rows, in], 16-byte aligned
+  int rows = 0;
+  int blocks = 0;
+};
+
+// Whether the kernels take this matrix: sizes above zero, `in` a multiple of 8 (kInt4: of 32),
+// 16-byte aligned, scales where the format has them.
+[[nodiscard]] bool streams(const Matrix& w) noexcept;
+
+// y [rows, out].
+[[nodiscard]] cudaError_t linear_few(const Matrix& w, const FewRows& x, __nv_bfloat16* y,
+                                     cudaStream_t stream) noexcept;
+
+// y [rows, out] float32 = softcap * tanh(sum / softcap), or the sum when softcap is 0.
+[[nodiscard]] cudaError_t linear_few(const Matrix& w, const FewRows& x, float* y, float softcap,
+                                     cudaStream_t stream) noexcept;
+
+// h [rows, out / 2]: see MatrixProducts::gate_up().
+[[nodiscard]] cudaError_t gate_up_few(const Matrix& w, const FewRows& x, __nv_bfloat16* h,
+                                      cudaStream_t stream) noexcept;
+
+// Bytes of `scratch` below for at most `blocks` blocks. Zeroed before its first use; a call leaves
+// it fit for the next.
+[[nodiscard]] std::size_t greedy_scratch_bytes(int blocks) noexcept;
+
+// choices [rows]: see MatrixProducts::head_greedy().
+[[nodiscard]] cudaError_t greedy_few(const Head& head, const FewRows& x, void* scratch,
+                                     GreedyChoice* choices, cudaStream_t stream) noexcept;
+
+}  // namespace captiond::kernels

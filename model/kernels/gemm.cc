@@ -1,0 +1,132 @@
+#include "model/kernels/gemm.h"
+
+#include <array>
+#include <bit>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include <cublasLt.h>
+
+namespace captiond::kernels {
+namespace {
+
+void check_lt(cublasStatus_t status, const std::string& what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw std::runtime_error(what + " failed in cuBLASLt with status " +
+                           std::to_string(static_cast<int>(status)) + ".");
+}
+
+// Row-major [rows, columns] seen by cuBLASLt as column-major [columns, rows].
+class Layout {
+ public:
+  Layout(int columns, int rows) {
+    check_lt(cublasLtMatrixLayoutCreate(&layout_, CUDA_R_16BF, static_cast<std::uint64_t>(columns),
+                                        static_cast<std::uint64_t>(rows), columns),
+             "The description of a matrix");
+  }
+  ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+  cublasLtMatrixLayout_t get() const { return layout_; }
+
+ private:
+  cublasLtMatrixLayout_t layout_ = nullptr;
+};
+
+// The smallest pointer alignment that callers keep, told to the heuristic.
+constexpr std::uint32_t kAlignment = 16;
+
+class Preference {
+ public:
+  Preference() {
+    check_lt(cublasLtMatmulPreferenceCreate(&preference_), "The preference of a product");
+    const std::size_t bytes = Gemm::kWorkspaceBytes;
+    set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof(bytes));
+    for (const auto operand :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+      set(operand, &kAlignment, sizeof(kAlignment));
+  }
+  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  cublasLtMatmulPreference_t get() const { return preference_; }
+
+ private:
+  void set(cublasLtMatmulPreferenceAttributes_t attribute, const void* value, std::size_t bytes) {
+    check_lt(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, value, bytes),
+             "The preference of a product");
+  }
+  cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
+}  // namespace
+
+struct Gemm::State {
+  using Key = std::tuple<int, int, unsigned>;  // out, in, bucket of rows
+
+  State() {
+    check_lt(cublasLtCreate(&handle), "The start of the matrix library");
+    check_lt(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+             "The description of a product");
+    const cublasOperation_t transposed = CUBLAS_OP_T;
+    check_lt(cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
+                                            sizeof(transposed)),
+             "The description of a product");
+  }
+  ~State() {
+    cublasLtMatmulDescDestroy(operation);
+    cublasLtDestroy(handle);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  const cublasLtMatmulAlgo_t& algorithm(int out, int in, unsigned bucket);
+
+  cublasLtHandle_t handle = nullptr;
+  cublasLtMatmulDesc_t operation = nullptr;
+  std::map<Key, cublasLtMatmulAlgo_t> algorithms;
+};
+
+const cublasLtMatmulAlgo_t& Gemm::State::algorithm(int out, int in, unsigned bucket) {
+  const Key key{out, in, bucket};
+  if (const auto found = algorithms.find(key); found != algorithms.end()) return found->second;
+  const Layout w(in, out), x(in, static_cast<int>(bucket)), y(out, static_cast<int>(bucket));
+  const Preference preference;
+  cublasLtMatmulHeuristicResult_t result{};
+  int count = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle, operation, w.get(), x.get(), y.get(), y.get(), preference.get(), 1, &result, &count);
+  if (status != CUBLAS_STATUS_SUCCESS || count == 0)
+    throw std::invalid_argument("cuBLASLt has no algorithm for the product of " +
+                                std::to_string(bucket) + " rows with a matrix [" +
+                                std::to_string(out) + ", " + std::to_string(in) +
+                                "] in bf16 (status " + std::to_string(static_cast<int>(status)) +
+                                "): both sizes must be multiples of 8.");
+  return algorithms.emplace(key, result.algo).first->second;
+}
+
+Gemm::Gemm() : state_(std::make_unique<State>()) {}
+Gemm::~Gemm() = default;
+
+void Gemm::plan(int out, int in, int rows_max) {
+  const unsigned last = std::bit_ceil(static_cast<unsigned>(rows_max));
+  for (unsigned bucket = 1; bucket <= last; bucket *= 2) state_->algorithm(out, in, bucket);
+}
+
+void Gemm::run(const Product& product, void* workspace, cudaStream_t stream) {
+  const auto& algorithm = state_->algorithm(product.out, product.in,
+                                            std::bit_ceil(static_cast<unsigned>(product.rows)));
+  const Layout w(product.in, product.out), x(product.in, product.rows);
+  const Layout y(product.out, product.rows);
+  const float one = 1.0F, zero = 0.0F;
+  check_lt(cublasLtMatmul(state_->handle, state_->operation, &one, product.w, w.get(), product.x,
+                          x.get(), &zero, product.y, y.get(), product.y, y.get(), &algorithm,
+                          workspace, kWorkspaceBytes, stream),
+           "The product of " + std::to_string(product.rows) + " rows with a matrix [" +
+               std::to_string(product.out) + ", " + std::to_string(product.in) + "]");
+}
+
+}  // namespace captiond::kernels

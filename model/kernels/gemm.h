@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+namespace captiond::kernels {
+
+// y = x · Wᵀ of many rows through cuBLASLt: W [out, in], x [rows, in], y [rows, out], bf16,
+// row-major, summed in float32.
+//
+// The algorithm is cuBLASLt's first proposal for a shape and a bucket of rows (the next power of
+// two); it is asked for once, in plan() or else at the first call, which then costs host time but
+// allocates no device memory. For the current device; not thread-safe.
+class Gemm {
+ public:
+  // What every call may use as scratch on its stream, 256-byte aligned.
+  static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+  // Throws std::runtime_error when cuBLASLt does not start.
+  Gemm();
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // Chooses the algorithms for all buckets up to that of `rows_max`. Throws std::invalid_argument
+  // when cuBLASLt has none for a shape.
+  void plan(int out, int in, int rows_max);
+
+  struct Product {
+    const __nv_bfloat16* w = nullptr;  // 16-byte aligned, as x and y
+    const __nv_bfloat16* x = nullptr;
+    __nv_bfloat16* y = nullptr;
+    int out = 0;
+    int in = 0;
+    int rows = 0;
+  };
+  // Enqueues and returns. Throws std::invalid_argument as plan() does, std::runtime_error when the
+  // launch fails.
+  void run(const Product& product, void* workspace, cudaStream_t stream);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace captiond::kernels

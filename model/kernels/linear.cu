@@ -1,0 +1,63 @@
+// y = x · Wᵀ of few rows, rounded to bf16 or softcapped in float32.
+
+#include "model/kernels/few_rows.cuh"
+
+namespace captiond::kernels {
+namespace {
+
+struct ToBf16 {
+  __nv_bfloat16* y;
+  __device__ __nv_bfloat16 operator()(float sum) const { return __float2bfloat16(sum); }
+};
+
+struct ToFloat {
+  float* y;
+  float softcap;
+  __device__ float operator()(float sum) const {
+    return softcap > 0.0F ? softcap * tanhf(sum / softcap) : sum;
+  }
+};
+
+template <class Convert>
+struct LinearTail {
+  static constexpr bool kPaired = false;
+  Convert convert;
+  int out;
+  int rows;
+
+  __device__ void take(int, int low, int high, int n, const float4& sum) {
+    put(low, n, sum.x);
+    put(low, n + 1, sum.y);
+    put(high, n, sum.z);
+    put(high, n + 1, sum.w);
+  }
+  __device__ void finish(char*, const StreamInput&) {}
+
+ private:
+  __device__ void put(int row, int n, float sum) {
+    if (row >= 0 && n < rows) convert.y[static_cast<std::size_t>(n) * out + row] = convert(sum);
+  }
+};
+
+}  // namespace
+
+cudaError_t linear_few(const Matrix& w, const FewRows& x, __nv_bfloat16* y,
+                       cudaStream_t stream) noexcept {
+  if (y == nullptr) return cudaErrorInvalidValue;
+  return launch_few(w, x, LinearTail<ToBf16>{{y}, w.out, x.rows}, stream);
+}
+
+cudaError_t linear_few(const Matrix& w, const FewRows& x, float* y, float softcap,
+                       cudaStream_t stream) noexcept {
+  if (y == nullptr || !(softcap >= 0.0F)) return cudaErrorInvalidValue;
+  return launch_few(w, x, LinearTail<ToFloat>{{y, softcap}, w.out, x.rows}, stream);
+}
+
+bool streams(const Matrix& w) noexcept {
+  const int multiple = w.format == MatrixFormat::kInt4 ? 32 : 8;
+  const bool scaled = w.format != MatrixFormat::kBf16;
+  return w.values != nullptr && reinterpret_cast<std::uintptr_t>(w.values) % 16 == 0 && w.out > 0 &&
+         w.in > 0 && w.in % multiple == 0 && scaled == (w.scales != nullptr);
+}
+
+}  // namespace captiond::kernels

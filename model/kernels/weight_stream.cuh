@@ -1,0 +1,384 @@
+#pragma once
+
+// The kernel of few rows: y[n, o] = Σ x[n, k] * W[o, k], as fast as W can be read.
+//
+// Each block owns a run of rows of W and walks it in passes of 32 rows. Its eight warps share K:
+// each takes a run of K-blocks, the same for every pass, and streams its part of the 32 rows
+// through a ring of its own in shared memory (cp.async: about 96 KiB in flight on each SM, no
+// barrier between warps). A thread fetches only what it multiplies: 16 bytes of the rows g, g + 8,
+// g + 16, g + 24 (g = lane / 4). Tensor cores multiply, with the rows of W as the 16 rows of
+// mma.m16n8k16 and the rows of x as its 8 columns; the order of K inside a block is permuted alike
+// on both sides. After a pass the warps' sums are added in the order of the warps.
+//
+// So the sum of a row of x is formed in the same order whatever else is in the launch: its bits do
+// not depend on the number of rows nor on the number of blocks, and no atomics are used.
+//
+// Weights do not depend on the kernels before: the ring is filled before their end is awaited.
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_bf16.h>
+
+#include "model/kernels/matrix.h"
+#include "model/kernels/programmatic_launch.cuh"
+#include "model/kernels/weight_format.cuh"
+
+namespace captiond::kernels {
+
+inline constexpr int kStreamWarps = 8;
+inline constexpr int kStreamThreads = 32 * kStreamWarps;
+inline constexpr int kStreamStages = 3;
+inline constexpr int kPassRows = 32;
+inline constexpr int kChunkBytes = 16;
+inline constexpr int kBlockChunks = 8;  // of a row: 128 bytes
+
+// Matrix and input of one launch; a copy lives in every thread.
+struct StreamInput {
+  const char* values = nullptr;
+  const void* scales = nullptr;
+  const __nv_bfloat16* x = nullptr;
+  int out = 0;
+  int in = 0;
+  int rows = 0;
+};
+
+__device__ __forceinline__ void copy_16_bytes(void* shared, const void* global, bool inside) {
+  const auto target = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(target), "l"(global),
+               "r"(inside ? 16 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void copy_4_bytes(void* shared, const void* global) {
+  const auto target = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target), "l"(global) : "memory");
+}
+
+__device__ __forceinline__ void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int kPending>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+__device__ __forceinline__ void multiply_add(float (&sum)[4], std::uint32_t a0, std::uint32_t a1,
+                                             std::uint32_t a2, std::uint32_t a3, std::uint32_t b0,
+                                             std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Items (rows of W, or pairs of a gate and an up row) of one pass of this block.
+struct Pass {
+  int begin = 0;
+  int count = 0;
+};
+
+// How the rows of W are dealt to blocks and passes.
+template <bool kPaired>
+struct Deal {
+  static constexpr int kPassItems = kPaired ? kPassRows / 2 : kPassRows;
+  int items_begin, items, passes, out;
+
+  __device__ explicit Deal(int rows_of_w) : out(rows_of_w) {
+    const std::int64_t all = kPaired ? rows_of_w / 2 : rows_of_w;
+    items_begin = static_cast<int>(all * blockIdx.x / gridDim.x);
+    items = static_cast<int>(all * (blockIdx.x + 1) / gridDim.x) - items_begin;
+    passes = (items + kPassItems - 1) / kPassItems;
+  }
+  __device__ Pass pass(int index) const {
+    const int begin = items * index / passes;
+    return {items_begin + begin, items * (index + 1) / passes - begin};
+  }
+  // Row of W at `half` (0 … 3: g, g + 8, g + 16, g + 24) of a pass, or -1.
+  __device__ int row(const Pass& pass, int half, int g) const {
+    const int item = (kPaired ? half / 2 : half) * 8 + g;
+    if (item >= pass.count) return -1;
+    return pass.begin + item + (kPaired && half % 2 == 1 ? out / 2 : 0);
+  }
+};
+
+template <class Format>
+constexpr std::size_t ring_bytes() {
+  constexpr std::size_t kScaleBytes = Format::kGroupScales ? kPassRows * 16 : 0;
+  return kStreamStages * (kPassRows * kBlockChunks * kChunkBytes + kScaleBytes);
+}
+
+// Bytes of a stored row of values, and of group scales.
+template <class Format>
+__host__ __device__ constexpr std::size_t row_bytes(int in) {
+  return static_cast<std::size_t>((in + Format::kInChunk - 1) / Format::kInChunk) * kChunkBytes;
+}
+__host__ __device__ constexpr std::size_t group_scale_bytes(int in) {
+  return static_cast<std::size_t>((in + 255) / 256) * 16;
+}
+
+// One warp's stream of weights: its K-blocks of every pass, one stage a block.
+template <class Format, bool kPaired>
+class WeightRing {
+ public:
+  __device__ WeightRing(const StreamInput& input, const Deal<kPaired>& deal, char* ring, int begin,
+                        int end)
+      : input_(input), deal_(deal), ring_(ring), begin_(begin), end_(end), block_(begin) {
+    pass_ = begin == end ? deal.passes : 0;
+    enter_pass();
+  }
+
+  // Starts the copies of the next block into `slot`; when none is left, commits an empty group, so
+  // that groups and blocks keep in step.
+  __device__ void fetch(int slot) {
+    if (pass_ < deal_.passes) {
+      const int lane = threadIdx.x % 32;
+      uint4* stage = values(slot);
+#pragma unroll
+      for (int half = 0; half < 4; ++half) {
+        if (rows_[half] < 0) continue;
+        const char* row = input_.values + rows_[half] * row_bytes<Format>(input_.in);
+#pragma unroll
+        for (int part = 0; part < 2; ++part) {
+          const int chunk = block_ * kBlockChunks + part * 4 + lane % 4;
+          const bool inside = chunk * Format::kInChunk < input_.in;
+          copy_16_bytes(stage + (part * 4 + half) * 32 + lane,
+                        row + (inside ? chunk : 0) * kChunkBytes, inside);
+        }
+        if constexpr (Format::kGroupScales) {
+          copy_4_bytes(scales(slot) + half * 32 + lane,
+                       static_cast<const char*>(input_.scales) +
+                           rows_[half] * group_scale_bytes(input_.in) + block_ * 16 +
+                           (lane % 4) * 4);
+        }
+      }
+      if (++block_ == end_) {
+        block_ = begin_;
+        ++pass_;
+        enter_pass();
+      }
+    }
+    commit_copies();
+  }
+
+  __device__ uint4* values(int slot) const {
+    return reinterpret_cast<uint4*>(ring_ + slot * (ring_bytes<Format>() / kStreamStages));
+  }
+  __device__ std::uint32_t* scales(int slot) const {
+    return reinterpret_cast<std::uint32_t*>(values(slot) + kPassRows * kBlockChunks);
+  }
+
+ private:
+  __device__ void enter_pass() {
+    if (pass_ >= deal_.passes) return;
+    const Pass pass = deal_.pass(pass_);
+#pragma unroll
+    for (int half = 0; half < 4; ++half)
+      rows_[half] = deal_.row(pass, half, static_cast<int>(threadIdx.x % 32) / 4);
+  }
+
+  const StreamInput& input_;
+  const Deal<kPaired>& deal_;
+  char* ring_;
+  int begin_, end_, block_, pass_;
+  int rows_[4];
+};
+
+// The part of x that a thread multiplies next: 16 bytes of each row g + 8 * tile.
+template <int kTiles>
+struct InputEights {
+  uint4 tile[kTiles];
+
+  __device__ void load(const StreamInput& input, int k) {
+    const int g = static_cast<int>(threadIdx.x % 32) / 4;
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+      const int row = t * 8 + g;
+      tile[t] = row < input.rows && k < input.in
+                    ? *reinterpret_cast<const uint4*>(input.x +
+                                                      static_cast<std::size_t>(row) * input.in + k)
+                    : uint4{0, 0, 0, 0};
+    }
+  }
+};
+
+template <int kTiles>
+using Sums = float[2][kTiles][4];
+
+// Adds the products of eight consecutive weights of each of the thread's four rows.
+template <class Format, int kEight, int kTiles>
+__device__ __forceinline__ void add_eight(Sums<kTiles>& sums, const uint4 (&chunks)[4],
+                                          const std::uint32_t (&scales)[4],
+                                          const InputEights<kTiles>& x) {
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+    const WeightPairs low = Format::template eight<kEight>(chunks[2 * m], scales[2 * m]);
+    const WeightPairs high = Format::template eight<kEight>(chunks[2 * m + 1], scales[2 * m + 1]);
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+      multiply_add(sums[m][t], low.pair[0], high.pair[0], low.pair[1], high.pair[1], x.tile[t].x,
+                   x.tile[t].y);
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+      multiply_add(sums[m][t], low.pair[2], high.pair[2], low.pair[3], high.pair[3], x.tile[t].z,
+                   x.tile[t].w);
+  }
+}
+
+// The scale of part `part` of a block, twice in a register.
+template <class Format>
+__device__ __forceinline__ void read_scales(std::uint32_t (&scales)[4], const std::uint32_t* stage,
+                                            int part) {
+#pragma unroll
+  for (int half = 0; half < 4; ++half) {
+    scales[half] = 0;
+    if constexpr (Format::kGroupScales)
+      scales[half] =
+          __byte_perm(stage[half * 32 + threadIdx.x % 32], 0, part == 0 ? 0x1010 : 0x3232);
+  }
+}
+
+// Adds the products of one K-block. `x` holds the block's first eight values on entry and those of
+// the block `next` on exit: they are loaded one step before they are used.
+template <class Format, int kTiles>
+__device__ __forceinline__ void add_block(Sums<kTiles>& sums, const StreamInput& input,
+                                          const uint4* values, const std::uint32_t* scales,
+                                          InputEights<kTiles>& x, int block, int next) {
+  constexpr int kEights = Format::kInChunk / 8;
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+    uint4 chunks[4];
+    std::uint32_t part_scales[4];
+#pragma unroll
+    for (int half = 0; half < 4; ++half) chunks[half] = values[(part * 4 + half) * 32 + lane];
+    read_scales<Format>(part_scales, scales, part);
+    const auto step = [&]<int kEight>() {
+      const bool last = part == 1 && kEight == kEights - 1;
+      const int chunk = (last ? next : block) * kBlockChunks + lane % 4 +
+                        (last                    ? 0
+                         : kEight == kEights - 1 ? 4
+                                                 : part * 4);
+      InputEights<kTiles> following;
+      following.load(input, chunk * Format::kInChunk + (kEight + 1) % kEights * 8);
+      add_eight<Format, kEight, kTiles>(sums, chunks, part_scales, x);
+      x = following;
+    };
+    step.template operator()<0>();
+    if constexpr (kEights > 1) step.template operator()<1>();
+    if constexpr (kEights > 2) {
+      step.template operator()<2>();
+      step.template operator()<3>();
+    }
+  }
+}
+
+// Sums of all warps, to be added: [warp][m][tile][lane].
+template <int kTiles>
+struct Exchange {
+  static constexpr int kBuffers = kTiles <= 2 ? 2 : 1;
+  static constexpr int kQuads = 2 * kTiles * 32;
+  static constexpr std::size_t kBytes = sizeof(float4) * kQuads * kStreamWarps * kBuffers;
+
+  // Adds the warps' sums and hands each quad {(row, n), (row, n + 1), (row + 8, n), (row + 8,
+  // n + 1)} of the pass to one thread.
+  template <class Format, bool kPaired, class Tail>
+  static __device__ void finish_pass(float4* buffer, const Sums<kTiles>& sums, const Pass& pass,
+                                     const Deal<kPaired>& deal, const StreamInput& input,
+                                     Tail& tail) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+#pragma unroll
+    for (int m = 0; m < 2; ++m)
+#pragma unroll
+      for (int t = 0; t < kTiles; ++t)
+        buffer[warp * kQuads + (m * kTiles + t) * 32 + lane] = {sums[m][t][0], sums[m][t][1],
+                                                                sums[m][t][2], sums[m][t][3]};
+    __syncthreads();
+#pragma unroll
+    for (int turn = 0; turn < (kQuads + kStreamThreads - 1) / kStreamThreads; ++turn) {
+      const int quad = turn * kStreamThreads + static_cast<int>(threadIdx.x);
+      if (quad >= kQuads) break;
+      float4 total = buffer[quad];
+      for (int w = 1; w < kStreamWarps; ++w) {
+        const float4 part = buffer[w * kQuads + quad];
+        total = {total.x + part.x, total.y + part.y, total.z + part.z, total.w + part.w};
+      }
+      const int m = quad / (32 * kTiles), n = quad / 32 % kTiles * 8 + lane % 4 * 2;
+      const int low = deal.row(pass, 2 * m, lane / 4), high = deal.row(pass, 2 * m + 1, lane / 4);
+      if constexpr (Format::kRowScales) {
+        const auto* scales = static_cast<const float*>(input.scales);
+        if (low >= 0) total.x *= scales[low], total.y *= scales[low];
+        if (high >= 0) total.z *= scales[high], total.w *= scales[high];
+      }
+      tail.take(turn, low, high, n, total);
+    }
+    if constexpr (kBuffers == 1) __syncthreads();
+  }
+};
+
+template <class Format, int kTiles>
+constexpr std::size_t stream_shared_bytes() {
+  return kStreamWarps * ring_bytes<Format>() + Exchange<kTiles>::kBytes;
+}
+
+// `Tail` says what becomes of the sums: kPaired, take(turn, low, high, n, quad) for every quad of
+// every pass (low, high: rows of W or -1; n may be beyond the last row of x), and finish(shared,
+// input) after the last pass, called by all threads with the shared memory for its own use.
+template <class Format, int kTiles, class Tail>
+__global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
+    stream_kernel(const StreamInput input, Tail tail) {
+  extern __shared__ __align__(128) char shared[];
+  const int warp = threadIdx.x / 32;
+  auto* exchange = reinterpret_cast<float4*>(shared + kStreamWarps * ring_bytes<Format>());
+
+  const Deal<Tail::kPaired> deal(input.out);
+  constexpr int kInBlock = kBlockChunks * Format::kInChunk;
+  const int blocks = (input.in + kInBlock - 1) / kInBlock;
+  const int begin = blocks * warp / kStreamWarps, end = blocks * (warp + 1) / kStreamWarps;
+  WeightRing<Format, Tail::kPaired> ring(input, deal, shared + warp * ring_bytes<Format>(), begin,
+                                         end);
+  for (int stage = 0; stage < kStreamStages; ++stage) ring.fetch(stage);
+  let_next_kernel_start();
+  wait_for_previous_kernels();
+
+  InputEights<kTiles> x;
+  x.load(input, (begin * kBlockChunks + static_cast<int>(threadIdx.x) % 4) * Format::kInChunk);
+  int slot = 0;
+  for (int index = 0; index < deal.passes; ++index) {
+    Sums<kTiles> sums = {};
+    for (int block = begin; block < end; ++block) {
+      wait_for_copies<kStreamStages - 1>();
+      add_block<Format, kTiles>(sums, input, ring.values(slot), ring.scales(slot), x, block,
+                                block + 1 == end ? begin : block + 1);
+      ring.fetch(slot);
+      if (++slot == kStreamStages) slot = 0;
+    }
+    Exchange<kTiles>::template finish_pass<Format>(
+        exchange + index % Exchange<kTiles>::kBuffers * Exchange<kTiles>::kQuads * kStreamWarps,
+        sums, deal.pass(index), deal, input, tail);
+  }
+  __syncthreads();
+  tail.finish(reinterpret_cast<char*>(exchange), input);
+}
+
+// Enqueues the kernel for `rows` (1 … 64) rows on at most `blocks_max` blocks.
+template <class Format, class Tail>
+[[nodiscard]] cudaError_t launch_stream(const StreamInput& input, const Tail& tail, int blocks_max,
+                                        cudaStream_t stream) noexcept {
+  const int items = Tail::kPaired ? input.out / 2 : input.out;
+  const int blocks = items < blocks_max ? items : blocks_max;
+  const auto go = [&]<int kTiles>() {
+    const LaunchShape shape{.blocks = dim3(static_cast<unsigned>(blocks)),
+                            .threads = dim3(kStreamThreads),
+                            .shared_bytes = stream_shared_bytes<Format, kTiles>()};
+    return launch(stream_kernel<Format, kTiles, Tail>, shape, stream, input, tail);
+  };
+  if (input.rows <= 8) return go.template operator()<1>();
+  if (input.rows <= 16) return go.template operator()<2>();
+  if (input.rows <= 32) return go.template operator()<4>();
+  return go.template operator()<8>();
+}
+
+}  // namespace captiond::kernels
