@@ -18,6 +18,16 @@ std::size_t Visibility::first_key(const StepSlice& slice) const {
   return both_ways_ && whole_block_ && in_block ? std::min(first, slice.block_first) : first;
 }
 
+Visibility::KeyRun Visibility::visible_run(const StepSlice& slice, std::size_t query) const {
+  KeyRun run{.first = query + 1 - std::min(window_, query + 1), .end = query + 1};
+  if (both_ways_ && query >= slice.block_first && query < slice.block_end) {
+    if (whole_block_) run.first = std::min(run.first, slice.block_first);
+    const std::size_t end = std::min(slice.block_end, slice.first_position + slice.count);
+    run.end = std::max(run.end, end);
+  }
+  return run;
+}
+
 bool Visibility::visible(const StepSlice& slice, std::size_t query, std::size_t key) const {
   const bool same_block = both_ways_ && key >= slice.block_first && key < slice.block_end;
   const bool in_window = query < key || query - key < window_;

@@ -20,6 +20,13 @@ class Visibility {
   // one row sees all of them.
   std::size_t first_key(const StepSlice& slice) const;
 
+  // What the row at position `query` of the slice sees: the positions first … end - 1, one run.
+  struct KeyRun {
+    std::size_t first = 0;
+    std::size_t end = 0;
+  };
+  KeyRun visible_run(const StepSlice& slice, std::size_t query) const;
+
   // Whether the row at position `query` of the slice sees position `key`.
   bool visible(const StepSlice& slice, std::size_t query, std::size_t key) const;
 

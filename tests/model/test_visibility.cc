@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE visibility
 
 #include <string>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 
@@ -96,6 +97,31 @@ BOOST_AUTO_TEST_CASE(without_bidirectional_vision_a_picture_is_like_text) {
   for (const KvGroup group : kKvGroups) {
     const Visibility visibility(text(3, false), VisionMask::kFullBidirectional, group);
     BOOST_TEST(drawn(visibility, kPicture) == drawn(visibility, slice(3, 4, false)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_a_row_sees_is_one_run) {
+  std::vector<StepSlice> slices = {kText, kPicture, slice(0, 1, false), slice(9, 5, false)};
+  slices.push_back(slice(7, 1, false));  // the last row of a picture, computed again
+  slices.back().block_first = 2;
+  slices.back().block_end = 8;
+  for (const bool bidirectional : {false, true}) {
+    for (const VisionMask mask : {VisionMask::kFullCausal, VisionMask::kFullBidirectional}) {
+      for (const KvGroup group : kKvGroups) {
+        const Visibility visibility(text(3, bidirectional), mask, group);
+        for (const StepSlice& rows : slices) {
+          const std::size_t end = rows.first_position + rows.count;
+          for (std::size_t query = rows.first_position; query < end; ++query) {
+            const Visibility::KeyRun run = visibility.visible_run(rows, query);
+            BOOST_TEST(run.first >= visibility.first_key(rows));
+            for (std::size_t key = 0; key < end; ++key) {
+              BOOST_TEST(visibility.visible(rows, query, key) ==
+                         (key >= run.first && key < run.end));
+            }
+          }
+        }
+      }
+    }
   }
 }
 
