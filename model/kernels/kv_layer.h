@@ -23,7 +23,7 @@ struct KvLayer {
   int kv_heads = 0;
   int head_dim = 0;
 
-  constexpr std::size_t page_values() const {
+  __host__ __device__ constexpr std::size_t page_values() const {
     return std::size_t{2} * kv_heads * kKvPagePositions * head_dim;
   }
 };
