@@ -64,12 +64,26 @@ bool CaptionBranch::handle_event(EventHandle event) {
 }
 
 bool CaptionBranch::pass_stream_start(EventHandle event) {
-  const std::shared_ptr<GstEvent> shared(event.release(), gst_event_unref);
-  return worker_->finish_then([this, shared] {
-    for (const Output& out : around_.outputs) {
-      out.text().push_stream_start(shared.get(), out.language);
-    }
-  });
+  set_waiting_start(std::shared_ptr<GstEvent>(event.release(), gst_event_unref));
+  return worker_->finish_then([this] { push_waiting_start(); });
+}
+
+void CaptionBranch::set_waiting_start(std::shared_ptr<GstEvent> event) {
+  std::lock_guard lock(waiting_mutex_);
+  waiting_start_ = std::move(event);
+}
+
+// What downstream sees of the stream: once, in its place or when a flush drops that place.
+void CaptionBranch::push_waiting_start() {
+  std::shared_ptr<GstEvent> event;
+  {
+    std::lock_guard lock(waiting_mutex_);
+    event.swap(waiting_start_);
+  }
+  if (!event) return;
+  for (const Output& out : around_.outputs) {
+    out.text().push_stream_start(event.get(), out.language);
+  }
 }
 
 bool CaptionBranch::pass_segment(GstEvent* event) {
@@ -107,6 +121,7 @@ bool CaptionBranch::pass_end(EventHandle event) {
 void CaptionBranch::start_flush(const EventHandle& event) {
   for (const Output& out : around_.outputs) out.text().start_flush(copy(event.get()));
   worker_->flush();
+  push_waiting_start();  // nobody else pushes now, and the pads keep it until the flush is over
 }
 
 void CaptionBranch::stop_flush(const EventHandle& event) {

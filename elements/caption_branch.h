@@ -3,6 +3,7 @@
 #include <atomic>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -85,6 +86,8 @@ class CaptionBranch {
 
  private:
   bool pass_stream_start(EventHandle event);
+  void set_waiting_start(std::shared_ptr<GstEvent> event);
+  void push_waiting_start();
   bool pass_segment(GstEvent* event);
   bool pass_gap(GstEvent* event);
   bool pass_end(EventHandle event);
@@ -97,6 +100,9 @@ class CaptionBranch {
 
   const Surroundings around_;
   const GstClockTime latency_;
+
+  std::mutex waiting_mutex_;
+  std::shared_ptr<GstEvent> waiting_start_;  // STREAM_START on its way through the worker
 
   GstSegment in_segment_;   // streaming thread
   GstSegment out_segment_;  // worker's thread

@@ -109,8 +109,8 @@ class CaptionWorker final : public CaptionWorkerControl {
         if (passing_ && captioner_->idle()) std::exchange(passing_, std::nullopt).value()();
       }
     } catch (...) {
+      failed_(std::current_exception());  // told before a push is refused because of it
       queue_->close();
-      failed_(std::current_exception());
     }
   }
 

@@ -83,10 +83,20 @@ void TextPad::give(Item item) {
       return;
     }
     changed_.wait(lock, [this] { return !open_ || failed_ || items_.size() < kCapacity; });
+    if (!open_ && active_) keep(item);
     if (!open_ || failed_) return;
     items_.push_back(std::move(item));
   }
   changed_.notify_all();
+}
+
+// What downstream must know of the stream outlives a flush: the pad sends it with what comes next.
+void TextPad::keep(const Item& item) {
+  const auto* event = std::get_if<EventHandle>(&item);
+  if (event == nullptr || !GST_EVENT_IS_STICKY(event->get())) return;
+  const GstEventType type = GST_EVENT_TYPE(event->get());
+  if (type == GST_EVENT_SEGMENT || type == GST_EVENT_EOS) return;
+  gst_pad_store_sticky_event(pad_, event->get());
 }
 
 // The pad's task: pushes one item, or waits for one.
@@ -131,7 +141,13 @@ void TextPad::note(GstFlowReturn flow) {
 }
 
 void TextPad::start_flush(EventHandle event) {
-  shut();
+  {
+    std::lock_guard lock(mutex_);
+    for (const Item& item : items_) keep(item);
+    open_ = false;
+    items_.clear();
+  }
+  changed_.notify_all();
   gst_pad_push_event(pad_, event.release());
   gst_pad_pause_task(pad_);
 }

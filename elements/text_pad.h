@@ -19,7 +19,8 @@ namespace captiond::gst {
 //
 // The queue holds 64 items (texts, gaps, events); give() waits for room. A gap that follows a gap
 // joins it, so silence never fills the queue. While the pad is flushing or inactive, or after
-// downstream has answered with an error, what is given is dropped.
+// downstream has answered with an error, what is given is dropped; sticky events but SEGMENT and
+// EOS outlive a flush, as in GStreamer's own queue.
 //
 // push_*() are for one thread at a time (the captioner's); the rest is for any thread. Owned by its
 // GstPad, which is owned by the element.
@@ -64,6 +65,7 @@ class TextPad {
   static gboolean activate(GstPad* pad, GstObject* parent, GstPadMode mode, gboolean active);
   static void run_task(gpointer pad);
   void give(Item item);
+  void keep(const Item& item);
   void push_next();
   void note(GstFlowReturn flow);
 

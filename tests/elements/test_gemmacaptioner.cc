@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE gemmacaptioner
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -109,6 +110,7 @@ BOOST_AUTO_TEST_CASE(a_flush_drops_what_was_heard_and_a_new_stream_begins) {
   harness.start();
   harness.say(45, true);
   harness.say(20, false);
+  while (harness.out().size() < 4) std::this_thread::yield();  // the stream's own events are out
   BOOST_TEST(harness.push_event(gst_event_new_flush_start()));
   BOOST_TEST(harness.push(patch_buffer(0, true)) == GST_FLOW_FLUSHING);
   BOOST_TEST(harness.push_event(gst_event_new_flush_stop(TRUE)));
@@ -123,6 +125,22 @@ BOOST_AUTO_TEST_CASE(a_flush_drops_what_was_heard_and_a_new_stream_begins) {
   BOOST_REQUIRE(out.size() >= 5u);
   const std::vector<std::string> last(out.end() - 5, out.end());
   require_lines(last, {"flush-start", "flush-stop", "segment", "gap 0.000-1.200", "eos"});
+}
+
+BOOST_AUTO_TEST_CASE(a_flush_before_anything_came_out_loses_nothing_of_the_stream_itself) {
+  for (int round = 0; round < 50; ++round) {
+    CaptionHarness harness("gemmacaptioner live=true", engine_of(growing, Answers::kOnAThread));
+    harness.start();
+    BOOST_TEST(harness.push_event(gst_event_new_flush_start()));
+    BOOST_TEST(harness.push_event(gst_event_new_flush_stop(TRUE)));
+    BOOST_TEST(harness.push_event(segment_event(GST_FORMAT_TIME, 1, 0, 0)));
+    harness.say(30, false);
+    harness.finish();
+    const auto out = harness.out();
+    for (const char* event : {"stream-start", "caps", "segment"}) {
+      BOOST_TEST(std::count(out.begin(), out.end(), event) >= 1, "no " << event << " came out");
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_flush_frees_a_source_that_waits) {
