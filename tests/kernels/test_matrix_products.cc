@@ -1,0 +1,252 @@
+#define BOOST_TEST_MODULE matrix_products
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/few_rows.h"
+#include "model/kernels/matrix_products.h"
+#include "tests/kernels/device_array.h"
+#include "tests/kernels/matrix_case.h"
+#include "tests/support/needs_gpu.h"
+
+BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
+
+using namespace captiond::kernels;
+
+namespace {
+
+using Shape = std::pair<int, int>;  // out, in
+
+std::vector<__nv_bfloat16> input(int rows, int in, std::uint64_t seed = 7) {
+  return uniform_bf16(static_cast<std::size_t>(rows) * static_cast<std::size_t>(in), seed, 1.0F);
+}
+
+std::vector<__nv_bfloat16> first_rows(const std::vector<__nv_bfloat16>& x, int rows, int width) {
+  return {x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows) * width};
+}
+
+void check_linear(MatrixFormat format, const Shape& shape, const std::vector<int>& row_counts) {
+  const MatrixCase w(format, shape.first, shape.second);
+  const int most = *std::max_element(row_counts.begin(), row_counts.end());
+  ProductCase product(w.matrix, false, most);
+  const auto x = input(most, shape.second);
+  const auto exact = exact_product(w, x, most);
+  for (const int rows : row_counts) {
+    const auto part = first_rows(x, rows, shape.second);
+    const std::vector<Bounded> want(
+        exact.begin(), exact.begin() + static_cast<std::ptrdiff_t>(rows) * shape.first);
+    const std::string what = w.name() + ", " + std::to_string(rows) + " rows";
+    within(widened(product.linear(w.matrix, part, rows)), rounded_to_bf16(want), what);
+    within(widened(product.linear_float(w.matrix, part, rows)), want, what + ", float32");
+  }
+}
+
+double gelu_tanh(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+// gelu(gate) * up with transformers' rounding points. Where a sum stands at the border of two bf16
+// values, either may come out: half a unit in the last place of gate, up, the gelu and the product
+// each, and 5 % for the products of these errors.
+std::vector<Bounded> exact_gate_up(const MatrixCase& w, const std::vector<__nv_bfloat16>& x,
+                                   int rows) {
+  const auto inner = static_cast<std::size_t>(w.matrix.out / 2);
+  const auto both = exact_product(w, x, rows);
+  std::vector<Bounded> h;
+  for (std::size_t n = 0; n < static_cast<std::size_t>(rows); ++n)
+    for (std::size_t j = 0; j < inner; ++j) {
+      const Bounded gate = both[n * 2 * inner + j], up = both[(n * 2 + 1) * inner + j];
+      const double value = gelu_tanh(gate.value) * up.value;
+      const double gate_error = kHalfUlp * std::fabs(gate.value) + gate.limit;
+      const double up_error = kHalfUlp * std::fabs(up.value) + up.limit;
+      h.push_back({value, 1.05 * (1.13 * gate_error * (std::fabs(up.value) + up_error) +
+                                  up_error * std::fabs(gelu_tanh(gate.value)) +
+                                  2 * kHalfUlp * std::fabs(value))});
+    }
+  return h;
+}
+
+void check_gate_up(MatrixFormat format, const Shape& shape, const std::vector<int>& row_counts) {
+  const MatrixCase w(format, shape.first, shape.second);
+  const int most = *std::max_element(row_counts.begin(), row_counts.end());
+  ProductCase product(w.matrix, true, most);
+  const auto x = input(most, shape.second);
+  const auto exact = exact_gate_up(w, x, most);
+  for (const int rows : row_counts) {
+    const std::vector<Bounded> want(
+        exact.begin(), exact.begin() + static_cast<std::ptrdiff_t>(rows) * (shape.first / 2));
+    within(widened(product.gate_up(w.matrix, first_rows(x, rows, shape.second), rows)), want,
+           "gate and up of " + w.name() + ", " + std::to_string(rows) + " rows");
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
+  const std::vector<int> rows{1, 2, 3, 7, 8, 9, 16, 17, 31, 33, 63, 64};
+  for (const MatrixFormat format : kFormats)
+    for (const Shape& shape : std::vector<Shape>{
+             {1, 32}, {5, 64}, {64, 64}, {257, 96}, {130, 992}, {4225, 224}, {33, 4128}})
+      check_linear(format, shape, rows);
+  for (const Shape& shape : std::vector<Shape>{{1, 8}, {3, 24}, {70, 40}, {129, 1000}}) {
+    check_linear(MatrixFormat::kBf16, shape, rows);
+    check_linear(MatrixFormat::kInt8, shape, rows);
+    check_linear(MatrixFormat::kFp8, shape, rows);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
+  for (const MatrixFormat format : kFormats)
+    for (const Shape& shape :
+         std::vector<Shape>{{8192, 3840}, {8704, 3840}, {3840, 4096}, {3840, 8192}, {3840, 15360}})
+      check_linear(format, shape, {1, 4, 13});
+}
+
+BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
+  for (const MatrixFormat format : kFormats) {
+    check_gate_up(format, {2, 32}, {1, 9, 64});
+    check_gate_up(format, {70, 96}, {1, 2, 8, 17, 64});
+    check_gate_up(format, {4226, 224}, {1, 5, 16, 33});
+  }
+  check_gate_up(MatrixFormat::kBf16, {30720, 3840}, {1, 6});
+}
+
+BOOST_AUTO_TEST_CASE(many_rows_equal_the_exact_product) {
+  for (const MatrixFormat format : kFormats) {
+    check_linear(format, {64, 64}, {65, 100, 513});
+    check_linear(format, {3840, 4096}, {65, 130});
+    check_gate_up(format, {272, 96}, {65, 300});
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company) {
+  constexpr int kOut = 1000, kIn = 3872;
+  const auto x = input(64, kIn);
+  const DeviceArray<__nv_bfloat16> device_x(x);
+  for (const MatrixFormat format : kFormats) {
+    const MatrixCase w(format, kOut, kIn);
+    ProductCase product(w.matrix, false, 64);
+    const auto together = product.linear_float(w.matrix, x, 64);
+    const auto equal_rows = [&](const std::vector<float>& got, int first, int rows) {
+      return std::equal(got.begin(), got.begin() + std::ptrdiff_t{rows} * kOut,
+                        together.begin() + std::ptrdiff_t{first} * kOut, [](float a, float b) {
+                          return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+                        });
+    };
+    for (const int rows : {1, 2, 5, 8, 11, 16, 24, 32, 47, 64})
+      for (const int first : {0, 64 - rows}) {
+        std::vector<__nv_bfloat16> part(x.begin() + std::ptrdiff_t{first} * kIn,
+                                        x.begin() + std::ptrdiff_t{first + rows} * kIn);
+        BOOST_TEST(equal_rows(product.linear_float(w.matrix, part, rows), first, rows),
+                   w.name() << ": rows " << first << " to " << first + rows - 1);
+      }
+    for (const int blocks : {1, 7, 114, 132}) {
+      const DeviceArray<float> y(std::size_t{64} * kOut);
+      require(linear_few(w.matrix, {.x = device_x.data(), .rows = 64, .blocks = blocks}, y.data(),
+                         0.0F, nullptr));
+      BOOST_TEST(equal_rows(y.download(), 0, 64), w.name() << " on " << blocks << " blocks");
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
+  constexpr int kOut = 300, kIn = 512;
+  for (const MatrixFormat format : kFormats) {
+    const MatrixCase w(format, kOut, kIn);
+    ProductCase product(w.matrix, true, 20);
+    auto x = input(20, kIn);
+    const auto linear = product.linear(w.matrix, x, 20);
+    const auto gate_up = product.gate_up(w.matrix, x, 20);
+    x[9 * kIn + 77] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
+    const auto check = [&](const std::vector<__nv_bfloat16>& before,
+                           const std::vector<__nv_bfloat16>& after, std::size_t width) {
+      for (std::size_t i = 0; i < before.size(); ++i) {
+        const bool rubbish = i / width == 9;
+        BOOST_TEST_REQUIRE(std::isnan(__bfloat162float(after[i])) == rubbish);
+        if (!rubbish) BOOST_TEST_REQUIRE(bits(before[i]) == bits(after[i]));
+      }
+    };
+    check(linear, product.linear(w.matrix, x, 20), kOut);
+    check(gate_up, product.gate_up(w.matrix, x, 20), kOut / 2);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_second_run_and_a_captured_graph_give_the_same_bits) {
+  constexpr int kHidden = 3840, kInner = 2048;
+  const MatrixCase up(MatrixFormat::kBf16, 2 * kInner, kHidden, 3);
+  const MatrixCase down(MatrixFormat::kBf16, kHidden, kInner, 4);
+  for (const int rows : {1, 8, 64, 200}) {
+    ProductCase product(up.matrix, true, rows);
+    const auto x = input(rows, kHidden);
+    const DeviceArray<__nv_bfloat16> in(x);
+    const auto count = static_cast<std::size_t>(rows);
+    const DeviceArray<__nv_bfloat16> h(count * kInner), y(count * kHidden);
+    cudaStream_t stream = nullptr;
+    require(cudaStreamCreate(&stream));
+    const auto enqueue = [&] {
+      product.products.gate_up(up.matrix, in.data(), h.data(), rows, product.workspace, stream);
+      product.products.linear(down.matrix, h.data(), y.data(), rows, product.workspace, stream);
+      product.products.linear(down.matrix, h.data(), y.data(), rows, product.workspace, stream);
+    };
+    std::vector<std::vector<__nv_bfloat16>> results;
+    const auto collect = [&] {
+      require(cudaStreamSynchronize(stream));
+      results.push_back(y.download());
+      require(cudaMemset(y.data(), 0, y.size() * sizeof(__nv_bfloat16)));
+      require(cudaDeviceSynchronize());
+    };
+    for (int run = 0; run < 2; ++run) {
+      enqueue();
+      collect();
+    }
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    require(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    enqueue();
+    require(cudaStreamEndCapture(stream, &graph));
+    require(cudaGraphInstantiate(&executable, graph, 0));
+    for (int run = 0; run < 3; ++run) {
+      require(cudaGraphLaunch(executable, stream));
+      collect();
+    }
+    for (std::size_t i = 1; i < results.size(); ++i)
+      BOOST_TEST(same_bits(results[0], results[i]), rows << " rows, run " << i);
+    require(cudaGraphExecDestroy(executable));
+    require(cudaGraphDestroy(graph));
+    require(cudaStreamDestroy(stream));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_computed_is_refused_with_a_sentence) {
+  const MatrixCase w(MatrixFormat::kBf16, 64, 64);
+  ProductCase product(w.matrix, true, 100);
+  const DeviceArray<__nv_bfloat16> x(std::size_t{100} * 64), y(std::size_t{100} * 64);
+  const auto refused = [&](Matrix matrix, int rows, ProductWorkspace workspace,
+                           const std::string& words) {
+    BOOST_CHECK_EXCEPTION(
+        product.products.linear(matrix, x.data(), y.data(), rows, workspace, nullptr),
+        std::invalid_argument, [&](const std::invalid_argument& error) {
+          return std::string(error.what()).find(words) != std::string::npos;
+        });
+  };
+  Matrix odd = w.matrix;
+  odd.in = 60;
+  refused(odd, 1, product.workspace, "a multiple of 8");
+  Matrix no_scales = w.matrix;
+  no_scales.format = MatrixFormat::kInt8;
+  refused(no_scales, 1, product.workspace, "scales");
+  refused(w.matrix, 0, product.workspace, "0 rows");
+  refused(w.matrix, 100, {}, "needs a workspace of");
+  product.products.linear(w.matrix, x.data(), y.data(), 100, product.workspace, nullptr);
+  require(cudaDeviceSynchronize());
+}
