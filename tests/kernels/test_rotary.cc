@@ -1,0 +1,226 @@
+#define BOOST_TEST_MODULE rotary
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "model/kernels/rotary.h"
+#include "tests/kernels/device_array.h"
+#include "tests/support/needs_gpu.h"
+
+BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
+
+using namespace captiond::kernels;
+
+namespace {
+
+struct Layer {
+  int heads;
+  int kv_heads;
+  int head_dim;
+  int rotary_pairs;
+  bool value_is_key;
+
+  std::size_t projected_heads() const {
+    return static_cast<std::size_t>(heads + (value_is_key ? 1 : 2) * kv_heads);
+  }
+};
+
+constexpr Layer kSliding = {16, 8, 256, 128, false};
+constexpr Layer kFull = {16, 1, 512, 64, true};
+constexpr float kUntouched = 77.0F;
+constexpr int kPages = 9;
+
+// A step of rows at `positions` of two sequences, each with a page table of its own.
+struct Step {
+  Layer layer;
+  std::vector<KvRow> rows;
+  std::vector<int> pages;
+  std::vector<__nv_bfloat16> projected;
+  std::vector<__nv_bfloat16> query_weight;
+  std::vector<__nv_bfloat16> key_weight;
+  std::vector<float> frequency;
+
+  explicit Step(const Layer& of) : layer(of) {
+    // The first sequence ends at a page's end, the second crosses one far out; a row is padding.
+    const int far = 100000;  // a multiple of 16
+    for (const int position : {0, 1, 14, 15}) rows.push_back({.position = position});
+    rows.push_back({.position = -1});
+    for (const int position : {far - 1, far, far + 17}) {
+      rows.push_back({.position = position, .page_begin = 1 - (far - 16) / kKvPagePositions});
+    }
+    pages = {5, 8, 2, 0};
+    const auto dim = static_cast<std::size_t>(layer.head_dim);
+    projected = random_bf16(rows.size() * layer.projected_heads() * dim, 1, 3.0F);
+    query_weight = random_bf16(dim, 2, 0.3F, 1.0F);
+    key_weight = random_bf16(dim, 3, 0.05F, 0.12F);
+    for (int i = 0; i < layer.rotary_pairs; ++i) {
+      frequency.push_back(
+          std::pow(10000.0F, -2.0F * static_cast<float>(i) / static_cast<float>(layer.head_dim)));
+    }
+    if (frequency.empty()) frequency.push_back(0.0F);  // so that there is an array
+  }
+};
+
+struct Result {
+  std::vector<__nv_bfloat16> query;
+  std::vector<__nv_bfloat16> kv;
+};
+
+Result run(const Step& step, std::size_t first_row, std::size_t count) {
+  const Layer& layer = step.layer;
+  const auto dim = static_cast<std::size_t>(layer.head_dim);
+  const DeviceArray<__nv_bfloat16> projected(step.projected);
+  const DeviceArray<__nv_bfloat16> query_weight(step.query_weight);
+  const DeviceArray<__nv_bfloat16> key_weight(step.key_weight);
+  const DeviceArray<float> frequency(step.frequency);
+  const DeviceArray<KvRow> rows(step.rows);
+  const DeviceArray<int> pages(step.pages);
+  KvLayer kv = {.base = nullptr, .kv_heads = layer.kv_heads, .head_dim = layer.head_dim};
+  const DeviceArray<__nv_bfloat16> pool(
+      std::vector<__nv_bfloat16>(kPages * kv.page_values(), __float2bfloat16(kUntouched)));
+  const DeviceArray<__nv_bfloat16> query(
+      std::vector<__nv_bfloat16>(step.rows.size() * static_cast<std::size_t>(layer.heads) * dim,
+                                 __float2bfloat16(kUntouched)));
+  kv.base = pool.data();
+  require(rotate_and_store(
+      {.projected = projected.data() + first_row * layer.projected_heads() * dim,
+       .query_weight = query_weight.data(),
+       .key_weight = key_weight.data(),
+       .inverse_frequency = frequency.data(),
+       .query = query.data() + first_row * static_cast<std::size_t>(layer.heads) * dim,
+       .kv = kv,
+       .rows = rows.data() + first_row,
+       .pages = pages.data(),
+       .heads = layer.heads,
+       .rotary_pairs = layer.rotary_pairs,
+       .value_is_key = layer.value_is_key,
+       .eps = 1e-6F},
+      static_cast<int>(count), nullptr));
+  return {.query = query.download(), .kv = pool.download()};
+}
+
+Result run(const Step& step) { return run(step, 0, step.rows.size()); }
+
+// float64 result of a head of a row, and what its roundings may add up to.
+struct Wanted {
+  std::vector<double> values;
+  std::vector<double> limits;
+};
+
+Wanted want_head(const Step& step, std::size_t row, std::size_t head,
+                 const std::vector<__nv_bfloat16>* weight) {
+  const auto dim = static_cast<std::size_t>(step.layer.head_dim);
+  const __nv_bfloat16* x =
+      step.projected.data() + (row * step.layer.projected_heads() + head) * dim;
+  double sum = 0;
+  for (std::size_t i = 0; i < dim; ++i) sum += wide(x[i]) * wide(x[i]);
+  const double scale = 1.0 / std::sqrt(sum / static_cast<double>(dim) + 1e-6);
+  Wanted want;
+  for (std::size_t i = 0; i < dim; ++i) {
+    want.values.push_back(wide(x[i]) * scale * (weight == nullptr ? 1.0 : wide((*weight)[i])));
+    want.limits.push_back(1.01 * kHalfUlp * std::abs(want.values.back()) + 1e-7);
+  }
+  if (weight == nullptr) return want;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(step.layer.rotary_pairs); ++i) {
+    // The angle is float32 in the reference as well.
+    const float angle = static_cast<float>(step.rows[row].position) * step.frequency[i];
+    const double cosine = std::cos(static_cast<double>(angle));
+    const double sine = std::sin(static_cast<double>(angle));
+    const double low = want.values[i];
+    const double high = want.values[i + dim / 2];
+    want.values[i] = low * cosine - high * sine;
+    want.values[i + dim / 2] = high * cosine + low * sine;
+    // Rounded: the norm, cosine or sine, each product, the sum.
+    want.limits[i] = 4.1 * kHalfUlp * (std::abs(low * cosine) + std::abs(high * sine)) + 1e-6;
+    want.limits[i + dim / 2] =
+        4.1 * kHalfUlp * (std::abs(high * cosine) + std::abs(low * sine)) + 1e-6;
+  }
+  return want;
+}
+
+void expect_head(const __nv_bfloat16* got, const Wanted& want, const char* what, std::size_t row,
+                 std::size_t head) {
+  for (std::size_t i = 0; i < want.values.size(); ++i) {
+    const double error = std::abs(wide(got[i]) - want.values[i]);
+    if (!(error <= want.limits[i])) {
+      BOOST_ERROR(what << " of row " << row << ", head " << head << ", dim " << i << ": got "
+                       << wide(got[i]) << ", want " << want.values[i] << ", limit "
+                       << want.limits[i]);
+      return;
+    }
+  }
+}
+
+// Checks all of the result; what no row writes must be as it was.
+void expect_all(const Step& step, Result got) {
+  const Layer& layer = step.layer;
+  const auto dim = static_cast<std::size_t>(layer.head_dim);
+  const auto heads = static_cast<std::size_t>(layer.heads);
+  const auto kv_heads = static_cast<std::size_t>(layer.kv_heads);
+  const std::size_t page_values = got.kv.size() / kPages;
+  for (std::size_t row = 0; row < step.rows.size(); ++row) {
+    const KvRow& at = step.rows[row];
+    if (at.position < 0) continue;
+    for (std::size_t head = 0; head < heads; ++head) {
+      expect_head(got.query.data() + (row * heads + head) * dim,
+                  want_head(step, row, head, &step.query_weight), "query", row, head);
+    }
+    const auto page = static_cast<std::size_t>(
+        step.pages[static_cast<std::size_t>(at.page_begin + at.position / kKvPagePositions)]);
+    const auto line = static_cast<std::size_t>(at.position % kKvPagePositions);
+    for (std::size_t head = 0; head < kv_heads; ++head) {
+      __nv_bfloat16* key =
+          got.kv.data() + page * page_values + (head * kKvPagePositions + line) * dim;
+      __nv_bfloat16* value = key + page_values / 2;
+      expect_head(key, want_head(step, row, heads + head, &step.key_weight), "key", row, head);
+      expect_head(value,
+                  want_head(step, row, heads + head + (layer.value_is_key ? 0 : kv_heads), nullptr),
+                  "value", row, head);
+      std::fill_n(key, dim, __float2bfloat16(kUntouched));
+      std::fill_n(value, dim, __float2bfloat16(kUntouched));
+    }
+  }
+  for (const __nv_bfloat16 value : got.kv) BOOST_REQUIRE_EQUAL(wide(value), kUntouched);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(heads_are_normed_turned_and_stored_in_their_pages) {
+  for (const Layer& layer :
+       {kSliding, kFull, Layer{16, 8, 256, 128, true}, Layer{4, 2, 512, 256, false},
+        Layer{4, 2, 16, 8, false}, Layer{4, 2, 24, 12, false}, Layer{4, 2, 40, 5, true},
+        Layer{6, 3, 128, 32, false}, Layer{8, 1, 64, 0, true}, Layer{2, 1, 510, 255, false}}) {
+    const Step step(layer);
+    expect_all(step, run(step));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_its_neighbours) {
+  for (const Layer& layer : {kSliding, kFull}) {
+    const Step step(layer);
+    const Result together = run(step);
+    BOOST_TEST(same_bits(together.query, run(step).query));
+    BOOST_TEST(same_bits(together.kv, run(step).kv));
+    const Result alone = run(step, 6, 1);
+    const auto width = static_cast<std::ptrdiff_t>(layer.heads) * layer.head_dim;
+    BOOST_TEST(std::equal(alone.query.begin() + 6 * width, alone.query.begin() + 7 * width,
+                          together.query.begin() + 6 * width,
+                          [](auto a, auto b) { return bits(a) == bits(b); }));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
+  Step step(kSliding);
+  step.projected[0] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
+  const Result got = run(step);
+  for (std::size_t i = 0; i < 256; ++i) BOOST_REQUIRE(std::isnan(wide(got.query[i])));
+  BOOST_TEST(!std::isnan(wide(got.query[256])));
+}
+
+BOOST_AUTO_TEST_CASE(bad_shapes_are_refused) {
+  RotateAndStore work;
+  BOOST_TEST(rotate_and_store(work, 1, nullptr) == cudaErrorInvalidValue);
+}
