@@ -10,6 +10,7 @@ A folder scenes-K holds what one process made:
 import dataclasses
 import math
 import multiprocessing
+import os
 import pathlib
 import random as random_module
 import time
@@ -23,7 +24,6 @@ from . import drawing, patches, scenes, sprites
 GRIDS = {(11, 6): 0.45, (9, 7): 0.2, (8, 8): 0.1, (10, 6): 0.05, (12, 5): 0.03, (6, 11): 0.03,
          (15, 8): 0.08, (13, 10): 0.06}
 COVERED = 0.15       # share of a patch from which a thing lies on it
-QUESTION = "Describe what can be seen in this picture in one short sentence."
 
 
 @dataclasses.dataclass
@@ -159,6 +159,9 @@ def make(settings, out, seconds, processes, number):
         raise ValueError("make-pictures needs an end: give --seconds or --number")
     seconds, number = (math.inf if limit is None else limit for limit in (seconds, number))
     out, begun = pathlib.Path(out), time.time()
+    # Matrices here are small: threads of 40 processes would only wait for each other. Processes that
+    # are spawned read these when they load numpy.
+    os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
     context = multiprocessing.get_context("spawn")
     running = [context.Process(target=write, args=(settings["sprites"], out / f"scenes-{place}",
                                                    settings["seed"] * 1000 + place, seconds, number))
