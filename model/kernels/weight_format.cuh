@@ -30,6 +30,7 @@ struct Bf16Weights {
   static constexpr int kInChunk = 8;  // weights in 16 bytes
   static constexpr bool kRowScales = false;
   static constexpr bool kGroupScales = false;
+  static constexpr int kStages = 3;  // of a warp's ring
 
   template <int kEight>
   static __device__ __forceinline__ WeightPairs eight(const uint4& chunk, std::uint32_t) {
@@ -47,6 +48,7 @@ struct Int8Weights {
   static constexpr int kInChunk = 16;
   static constexpr bool kRowScales = true;
   static constexpr bool kGroupScales = false;
+  static constexpr int kStages = 3;  // of a warp's ring
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {
     return subtract_pair((word & 0x007f007fU) | 0x43004300U, (word & 0x00800080U) | 0x43004300U);
@@ -64,6 +66,7 @@ struct Fp8Weights {
   static constexpr int kInChunk = 16;
   static constexpr bool kRowScales = true;
   static constexpr bool kGroupScales = false;
+  static constexpr int kStages = 3;  // of a warp's ring
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {
     constexpr std::uint32_t kTwoTo120 = 0x7b807b80U;
@@ -82,6 +85,7 @@ struct Int4Weights {
   static constexpr int kInChunk = 32;
   static constexpr bool kRowScales = false;
   static constexpr bool kGroupScales = true;
+  static constexpr int kStages = 2;
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word, std::uint32_t scale) {
     constexpr std::uint32_t k136 = 0x43084308U;

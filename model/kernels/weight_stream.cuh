@@ -13,7 +13,8 @@
 // So the sum of a row of x is formed in the same order whatever else is in the launch: its bits do
 // not depend on the number of rows nor on the number of blocks, and no atomics are used.
 //
-// Weights do not depend on the kernels before: the ring is filled before their end is awaited.
+// Weights do not depend on the kernels before: the ring is filled before their end is awaited. Up
+// to 16 rows two blocks fit on one SM, so that the next product does so while this one runs.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,6 @@ namespace captiond::kernels {
 
 inline constexpr int kStreamWarps = 8;
 inline constexpr int kStreamThreads = 32 * kStreamWarps;
-inline constexpr int kStreamStages = 3;
 inline constexpr int kPassRows = 32;
 inline constexpr int kChunkBytes = 16;
 inline constexpr int kBlockChunks = 8;  // of a row: 128 bytes
@@ -93,8 +93,9 @@ struct Deal {
     passes = (items + kPassItems - 1) / kPassItems;
   }
   __device__ Pass pass(int index) const {
-    const int begin = items * index / passes;
-    return {items_begin + begin, items * (index + 1) / passes - begin};
+    const auto all = static_cast<std::int64_t>(items);
+    const int begin = static_cast<int>(all * index / passes);
+    return {items_begin + begin, static_cast<int>(all * (index + 1) / passes) - begin};
   }
   // Row of W at `half` (0 … 3: g, g + 8, g + 16, g + 24) of a pass, or -1.
   __device__ int row(const Pass& pass, int half, int g) const {
@@ -105,9 +106,12 @@ struct Deal {
 };
 
 template <class Format>
+constexpr std::size_t stage_bytes() {
+  return kPassRows * (kBlockChunks * kChunkBytes + (Format::kGroupScales ? 16 : 0));
+}
+template <class Format>
 constexpr std::size_t ring_bytes() {
-  constexpr std::size_t kScaleBytes = Format::kGroupScales ? kPassRows * 16 : 0;
-  return kStreamStages * (kPassRows * kBlockChunks * kChunkBytes + kScaleBytes);
+  return Format::kStages * stage_bytes<Format>();
 }
 
 // Bytes of a stored row of values, and of group scales.
@@ -164,7 +168,7 @@ class WeightRing {
   }
 
   __device__ uint4* values(int slot) const {
-    return reinterpret_cast<uint4*>(ring_ + slot * (ring_bytes<Format>() / kStreamStages));
+    return reinterpret_cast<uint4*>(ring_ + slot * stage_bytes<Format>());
   }
   __device__ std::uint32_t* scales(int slot) const {
     return reinterpret_cast<std::uint32_t*>(values(slot) + kPassRows * kBlockChunks);
@@ -278,7 +282,7 @@ __device__ __forceinline__ void add_block(Sums<kTiles>& sums, const StreamInput&
 // Sums of all warps, to be added: [warp][m][tile][lane].
 template <int kTiles>
 struct Exchange {
-  static constexpr int kBuffers = kTiles <= 2 ? 2 : 1;
+  static constexpr int kBuffers = kTiles == 1 ? 2 : 1;
   static constexpr int kQuads = 2 * kTiles * 32;
   static constexpr std::size_t kBytes = sizeof(float4) * kQuads * kStreamWarps * kBuffers;
 
@@ -339,7 +343,7 @@ __global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
   const int begin = blocks * warp / kStreamWarps, end = blocks * (warp + 1) / kStreamWarps;
   WeightRing<Format, Tail::kPaired> ring(input, deal, shared + warp * ring_bytes<Format>(), begin,
                                          end);
-  for (int stage = 0; stage < kStreamStages; ++stage) ring.fetch(stage);
+  for (int stage = 0; stage < Format::kStages; ++stage) ring.fetch(stage);
   let_next_kernel_start();
   wait_for_previous_kernels();
 
@@ -349,11 +353,11 @@ __global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
   for (int index = 0; index < deal.passes; ++index) {
     Sums<kTiles> sums = {};
     for (int block = begin; block < end; ++block) {
-      wait_for_copies<kStreamStages - 1>();
+      wait_for_copies<Format::kStages - 1>();
       add_block<Format, kTiles>(sums, input, ring.values(slot), ring.scales(slot), x, block,
                                 block + 1 == end ? begin : block + 1);
       ring.fetch(slot);
-      if (++slot == kStreamStages) slot = 0;
+      if (++slot == Format::kStages) slot = 0;
     }
     Exchange<kTiles>::template finish_pass<Format>(
         exchange + index % Exchange<kTiles>::kBuffers * Exchange<kTiles>::kQuads * kStreamWarps,

@@ -1,0 +1,360 @@
+// The matrix products of the 12B, each beside its limit: the bytes of its weights at the rate that
+// this run reads memory, or its multiply-adds at the rate that this run reaches in bf16 at 8192 x
+// 8192 x 8192. Launches stand in a CUDA graph one after another, as in a step; weights rotate
+// through more than 512 MB, so that the cache holds none of them.
+//
+// Usage: bench_kernels [bf16|fp8|int8|int4 …]; none: all formats.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "bench/device_stream.h"
+#include "model/kernels/cuda_error.h"
+#include "model/kernels/matrix_products.h"
+#include "model/kernels/norm.h"
+#include "model/kernels/pack_matrix.h"
+
+namespace {
+
+using namespace captiond::kernels;
+
+constexpr std::size_t kRotatedBytes = std::size_t{512} << 20;
+constexpr int kHidden = 3840, kInner = 15360, kVocabulary = 262144;
+
+void require(cudaError_t status) { check_cuda(status, "A CUDA call of the bench"); }
+
+// Device memory full of random values.
+class Buffer {
+ public:
+  explicit Buffer(std::size_t bytes, std::uint32_t seed = 1) : bytes_((bytes + 255) / 256 * 256) {
+    require(cudaMalloc(&data_, bytes_));
+    require(captiond::fill_random(data_, bytes_, seed, nullptr));
+  }
+  ~Buffer() { cudaFree(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  char* data() const { return static_cast<char*>(data_); }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  void zero() { require(cudaMemset(data_, 0, bytes_)); }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_;
+};
+
+// Seconds of what `enqueue` puts into a stream, as one graph: the best of five launches.
+class Stopwatch {
+ public:
+  Stopwatch() {
+    require(cudaStreamCreate(&stream_));
+    require(cudaEventCreate(&begin_));
+    require(cudaEventCreate(&end_));
+  }
+  ~Stopwatch() {
+    cudaEventDestroy(end_);
+    cudaEventDestroy(begin_);
+    cudaStreamDestroy(stream_);
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  double seconds(const std::function<void(cudaStream_t)>& enqueue) {
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    require(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    enqueue(stream_);
+    require(cudaStreamEndCapture(stream_, &graph));
+    require(cudaGraphInstantiate(&executable, graph, 0));
+    float best = 1e9F;
+    for (int pass = 0; pass < 6; ++pass) {
+      require(cudaEventRecord(begin_, stream_));
+      require(cudaGraphLaunch(executable, stream_));
+      require(cudaEventRecord(end_, stream_));
+      require(cudaEventSynchronize(end_));
+      float milliseconds = 0;
+      require(cudaEventElapsedTime(&milliseconds, begin_, end_));
+      if (pass > 0) best = std::min(best, milliseconds);
+    }
+    require(cudaGraphExecDestroy(executable));
+    require(cudaGraphDestroy(graph));
+    return best * 1e-3;
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+struct Limits {
+  double bytes_per_s = 0;
+  double multiply_adds_per_s = 0;
+};
+
+struct Format {
+  std::string_view name;
+  MatrixFormat format;
+};
+constexpr Format kFormats[] = {{"bf16", MatrixFormat::kBf16},
+                               {"fp8", MatrixFormat::kFp8},
+                               {"int8", MatrixFormat::kInt8},
+                               {"int4", MatrixFormat::kInt4}};
+
+enum class Kind { kLinear, kGateUp, kGreedy, kLogits };
+struct Case {
+  std::string_view name;
+  Kind kind;
+  int out, in;
+};
+constexpr Case kCases[] = {{"qkv sliding", Kind::kLinear, 8192, kHidden},
+                           {"qkv full", Kind::kLinear, 8704, kHidden},
+                           {"o sliding", Kind::kLinear, kHidden, 4096},
+                           {"o full", Kind::kLinear, kHidden, 8192},
+                           {"gate up", Kind::kGateUp, 2 * kInner, kHidden},
+                           {"down", Kind::kLinear, kHidden, kInner},
+                           {"head greedy", Kind::kGreedy, kVocabulary, kHidden},
+                           {"head logits", Kind::kLogits, kVocabulary, kHidden}};
+
+// The matrices of one case, rotated.
+class Weights {
+ public:
+  Weights(MatrixFormat format, const Case& one)
+      : format_(format), case_(one), bytes_(matrix_bytes(format, one.out, one.in)) {
+    copies_ = std::max<std::size_t>(1, (kRotatedBytes + sum() - 1) / sum());
+    values_ = std::make_unique<Buffer>(aligned(bytes_.values) * copies_, 2);
+    if (bytes_.scales > 0) scales_ = std::make_unique<Buffer>(aligned(bytes_.scales) * copies_, 3);
+  }
+  std::size_t sum() const { return bytes_.values + bytes_.scales; }
+  std::size_t copies() const { return copies_; }
+  Matrix matrix(std::size_t index) const {
+    index %= copies_;
+    return {.format = format_,
+            .values = values_->data() + aligned(bytes_.values) * index,
+            .scales = scales_ ? scales_->data() + aligned(bytes_.scales) * index : nullptr,
+            .out = case_.out,
+            .in = case_.in};
+  }
+
+ private:
+  static std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+  MatrixFormat format_;
+  const Case& case_;
+  MatrixBytes bytes_;
+  std::size_t copies_ = 0;
+  std::unique_ptr<Buffer> values_, scales_;
+};
+
+struct Activations {
+  Buffer x, y, workspace;
+  Activations(MatrixProducts& products, const Case& one, MatrixFormat format, int rows_max)
+      : x(std::size_t{2} * static_cast<std::size_t>(rows_max) * static_cast<std::size_t>(one.in)),
+        y(std::size_t{4} * static_cast<std::size_t>(rows_max) * static_cast<std::size_t>(one.out)),
+        workspace(planned(products, one, format, rows_max)) {
+    workspace.zero();
+    bytes = planned(products, one, format, rows_max);
+  }
+  std::size_t bytes = 0;
+
+  static std::size_t planned(MatrixProducts& products, const Case& one, MatrixFormat format,
+                             int rows_max) {
+    const ProductShape shape{
+        .format = format, .out = one.out, .in = one.in, .gate_up = one.kind == Kind::kGateUp};
+    return products.plan({&shape, 1}, rows_max);
+  }
+};
+
+void enqueue(MatrixProducts& products, const Case& one, const Matrix& w, const Activations& a,
+             int rows, cudaStream_t stream) {
+  const ProductWorkspace workspace{.data = a.workspace.data(), .bytes = a.bytes};
+  const auto* x = a.x.as<__nv_bfloat16>();
+  const Head head{.embedding = w, .softcap = 30.0F};
+  switch (one.kind) {
+    case Kind::kLinear:
+      return products.linear(w, x, a.y.as<__nv_bfloat16>(), rows, workspace, stream);
+    case Kind::kGateUp:
+      return products.gate_up(w, x, a.y.as<__nv_bfloat16>(), rows, workspace, stream);
+    case Kind::kGreedy:
+      return products.head_greedy(head, x, a.y.as<GreedyChoice>(), rows, workspace, stream);
+    case Kind::kLogits:
+      return products.head_logits(head, x, a.y.as<float>(), rows, workspace, stream);
+  }
+}
+
+double seconds_of(MatrixProducts& products, Stopwatch& watch, const Case& one, const Weights& w,
+                  const Activations& a, int rows, std::size_t launches) {
+  const double all = watch.seconds([&](cudaStream_t stream) {
+    for (std::size_t i = 0; i < launches; ++i) enqueue(products, one, w.matrix(i), a, rows, stream);
+  });
+  return all / static_cast<double>(launches);
+}
+
+Limits measure_limits(MatrixProducts& products, Stopwatch& watch) {
+  Limits limits;
+  {
+    constexpr std::size_t kBytes = std::size_t{8} << 30;
+    const Buffer data(kBytes), sums(std::size_t{4096} * 4);
+    limits.bytes_per_s = kBytes / watch.seconds([&](cudaStream_t stream) {
+      require(captiond::read_all(data.data(), kBytes, sums.as<std::uint32_t>(), stream));
+    });
+  }
+  const Case square{"square", Kind::kLinear, 8192, 8192};
+  const Weights w(MatrixFormat::kBf16, square);
+  const Activations a(products, square, MatrixFormat::kBf16, 8192);
+  limits.multiply_adds_per_s =
+      8192.0 * 8192.0 * 8192.0 / seconds_of(products, watch, square, w, a, 8192, 8);
+  return limits;
+}
+
+void print_case(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
+                const Format& format, const Case& one) {
+  const Weights w(format.format, one);
+  const bool head = one.kind == Kind::kGreedy || one.kind == Kind::kLogits;
+  const Activations a(products, one, format.format, head ? 64 : 4096);
+  for (const int rows : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 4096}) {
+    if (head && rows > 64) break;
+    const std::size_t launches =
+        rows > 64 ? 4 : std::clamp<std::size_t>((std::size_t{12} << 30) / w.sum(), 4, 200);
+    const double took = seconds_of(products, watch, one, w, a, rows, launches);
+    const double bytes = static_cast<double>(w.sum());
+    const double adds = static_cast<double>(rows) * one.out * one.in;
+    const double limit = std::max(bytes / limits.bytes_per_s, adds / limits.multiply_adds_per_s);
+    std::printf("| %s | %s | %d | %.1f | %.0f | %.0f | %.2f |\n", format.name.data(),
+                one.name.data(), rows, took * 1e6, bytes / took * 1e-9, 2 * adds / took * 1e-12,
+                limit / took);
+  }
+  std::fflush(stdout);
+}
+
+// All products of a decode step in their order with a norm where the layers have one, attention
+// left out: what the products leave to reach of the limit of the whole step.
+class Step {
+ public:
+  Step(MatrixProducts& products, const Format& format) : products_(products) {
+    for (const Case& one : kCases) {
+      if (one.kind == Kind::kLogits) continue;
+      const bool full = one.name.ends_with("full");
+      const std::size_t copies = one.kind == Kind::kGreedy       ? 1
+                                 : full                          ? 8
+                                 : one.name.ends_with("sliding") ? 40
+                                                                 : 48;
+      for (std::size_t i = 0; i < copies; ++i) {
+        const MatrixBytes size = matrix_bytes(format.format, one.out, one.in);
+        buffers_.push_back(std::make_unique<Buffer>(size.values, 5));
+        Matrix matrix{.format = format.format,
+                      .values = buffers_.back()->data(),
+                      .out = one.out,
+                      .in = one.in};
+        if (size.scales > 0) {
+          buffers_.push_back(std::make_unique<Buffer>(size.scales, 6));
+          matrix.scales = buffers_.back()->data();
+        }
+        bytes_ += static_cast<double>(size.values + size.scales);
+        matrices_[static_cast<std::size_t>(&one - kCases)].push_back(matrix);
+      }
+    }
+    workspace_.zero();
+  }
+  double bytes() const { return bytes_; }
+
+  void enqueue(int rows, cudaStream_t stream) {
+    const ProductWorkspace workspace{.data = workspace_.data(), .bytes = kWorkspace};
+    auto* const hidden = hidden_.as<__nv_bfloat16>();
+    auto* const wide = wide_.as<__nv_bfloat16>();
+    std::size_t sliding = 0, full = 0;
+    for (std::size_t layer = 0; layer < 48; ++layer) {
+      const bool is_full = layer % 6 == 5;
+      const std::size_t at = is_full ? full++ : sliding++;
+      norm(rows, stream);
+      products_.linear(matrices_[is_full ? 1 : 0][at], hidden, wide, rows, workspace, stream);
+      products_.linear(matrices_[is_full ? 3 : 2][at], wide, hidden, rows, workspace, stream);
+      norm(rows, stream);
+      products_.gate_up(matrices_[4][layer], hidden, wide, rows, workspace, stream);
+      products_.linear(matrices_[5][layer], wide, hidden, rows, workspace, stream);
+    }
+    norm(rows, stream);
+    products_.head_greedy({.embedding = matrices_[6][0], .softcap = 30.0F}, hidden,
+                          choices_.as<GreedyChoice>(), rows, workspace, stream);
+  }
+
+ private:
+  void norm(int rows, cudaStream_t stream) {
+    auto* const hidden = hidden_.as<__nv_bfloat16>();
+    require(rms_norm({.x = hidden,
+                      .weight = weight_.as<__nv_bfloat16>(),
+                      .y = hidden,
+                      .width = kHidden,
+                      .eps = 1e-6F},
+                     rows, stream));
+  }
+
+  static constexpr std::size_t kRows = 64, kWorkspace = std::size_t{1} << 20;
+  MatrixProducts& products_;
+  std::vector<Matrix> matrices_[std::size(kCases)];
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  Buffer hidden_{kRows * kHidden * 2}, wide_{kRows * kInner * 2}, weight_{kHidden * 2},
+      choices_{kRows * 8}, workspace_{kWorkspace};
+  double bytes_ = 0;
+};
+
+void print_step(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
+                const Format& format) {
+  Step step(products, format);
+  for (const int rows : {1, 2, 4, 8, 16, 32, 64}) {
+    const double took = watch.seconds([&](cudaStream_t stream) { step.enqueue(rows, stream); });
+    std::printf("| %s | %d | %.3f | %.0f | %.1f | %.2f |\n", format.name.data(), rows, took * 1e3,
+                step.bytes() / took * 1e-9, rows / took, step.bytes() / limits.bytes_per_s / took);
+  }
+  std::fflush(stdout);
+}
+
+void bench(std::span<const std::string_view> wanted) {
+  MatrixProducts products;
+  Stopwatch watch;
+  const Limits limits = measure_limits(products, watch);
+  std::printf("memory is read at %.0f GB/s, bf16 multiplied at %.0f TFLOP/s\n\n",
+              limits.bytes_per_s * 1e-9, 2e-12 * limits.multiply_adds_per_s);
+  const auto each = [&](const std::function<void(const Format&)>& body) {
+    for (const Format& format : kFormats)
+      if (wanted.empty() || std::find(wanted.begin(), wanted.end(), format.name) != wanted.end())
+        body(format);
+  };
+  std::puts("| weights | all products of a step, rows | ms | GB/s | rows/s | limit ÷ measured |");
+  std::puts("|---|---|---|---|---|---|");
+  each([&](const Format& format) { print_step(products, watch, limits, format); });
+  std::puts("\n| weights | product | rows | µs | GB/s | TFLOP/s | limit ÷ measured |");
+  std::puts("|---|---|---|---|---|---|---|");
+  each([&](const Format& format) {
+    for (const Case& one : kCases) print_case(products, watch, limits, format, one);
+  });
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    const std::vector<std::string_view> wanted(words + 1, words + count);
+    for (const std::string_view word : wanted)
+      if (std::none_of(std::begin(kFormats), std::end(kFormats),
+                       [&](const Format& format) { return format.name == word; }))
+        throw std::invalid_argument("bench_kernels knows bf16, fp8, int8 and int4, not " +
+                                    std::string(word) + ".");
+    bench(wanted);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_kernels: %s\n", error.what());
+    return 2;
+  }
+}
