@@ -11,7 +11,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 try:
     import yaml
-    from tools.demo_model import grammar, inflection, parallel, parallel_numbers, sentences
+    from tools.demo_model import cascade, grammar, inflection, parallel, parallel_numbers, sentences
 except ImportError as error:
     raise unittest.SkipTest(f"PyYAML is not installed: {error}") from error
 
@@ -117,6 +117,25 @@ class Split(unittest.TestCase):
     def test_a_sentence_is_held_out_once_and_for_all_its_spellings(self):
         twice = [(("We need 3 cats.", "a", "b", False), "x", "held"), (("We need three cats!", "a", "b", False), "x", None)]
         self.assertEqual(list(parallel.assign(twice, {}, 0.0)), [("We need 3 cats.", "a", "b", "x", "held")])
+
+
+class Choice(unittest.TestCase):
+    def test_only_held_out_rows_are_chosen_and_each_kind_as_often_as_asked(self):
+        table = [(f"sentence {number}", "a", "b", *kind) for number in range(30)
+                 for kind in (("template-x", "train"), ("template-x", "held"), ("filler-x", "held"), ("template-x", "held-template"))]
+        chosen = parallel.choose_held(table, {"seen": 3, "filler": 4, "template": 5}, 1)
+        kinds = [kind for kind, _ in chosen]
+        self.assertEqual([kinds.count(kind) for kind in ("seen", "filler", "template")], [3, 4, 5])
+        for kind, row in chosen:
+            self.assertEqual(row[3:], {"seen": ("template-x", "held"), "filler": ("filler-x", "held"),
+                                       "template": ("template-x", "held-template")}[kind])
+        self.assertEqual(chosen, parallel.choose_held(table[::-1], {"template": 5, "filler": 4, "seen": 3}, 1))
+        with self.assertRaisesRegex(ValueError, "expected at least 31"):
+            parallel.choose_held(table, {"seen": 31}, 1)
+
+    def test_the_peer_gets_a_sentence_with_a_capital_and_a_stop(self):
+        self.assertEqual(cascade.as_sentence("we think i am late"), "We think I am late.")
+        self.assertEqual([cascade.as_sentence(text) for text in ("", "Yes?")], ["", "Yes?"])
 
 
 class Lists(unittest.TestCase):

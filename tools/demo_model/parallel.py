@@ -17,6 +17,9 @@ WORDS = (3, 22)
 DEFAULTS = {"seed": 3, "held_share": 0.02, "held_template_share": 0.1, "held_filler_share": 0.05,
             "sentences_per_template": 420, "held_filler_sentences": 8}
 
+# What a held-out row is an unseen case of.
+KINDS = {"seen": "a new sentence of seen words", "filler": "with an unseen filler", "template": "an unseen template"}
+
 
 def read_templates(path):
     """[(section, (english, german, spanish)), …] of a file of templates."""
@@ -119,3 +122,23 @@ def read(path):
     """(english, german, spanish, source, split) rows of a table that `make` wrote."""
     with open(path, encoding="utf-8") as lines:
         return [tuple(line.rstrip("\n").split("\t")) for line in lines]
+
+
+def kind_of(row):
+    """The kind of a held-out row of the table of parallel sentences."""
+    if row[4] == "held-template":
+        return "template"
+    return "filler" if row[3].startswith("filler-") else "seen"
+
+
+def choose_held(table, numbers, seed):
+    """[(kind, row), …]: so many held-out rows of each kind, in a random order that the seed fixes."""
+    chooser, chosen = random.Random(seed), []
+    for kind, number in sorted(numbers.items()):
+        rows = sorted(row for row in table if row[4] != "train" and kind_of(row) == kind)
+        if len(rows) < number:
+            raise ValueError(f"the table of parallel sentences has {len(rows)} held-out rows of the kind '{kind}', "
+                             f"expected at least {number}")
+        chosen += [(kind, row) for row in chooser.sample(rows, number)]
+    chooser.shuffle(chosen)
+    return chosen
