@@ -11,8 +11,9 @@ namespace captiond::kernels {
 
 // Attention of a step's rows on one layer: out[r, h] = softmax(query[r, h] · Kᵀ) V over the keys
 // that the row sees (KvRow), of KV head h / (heads / kv_heads). Scores are not scaled; they and the
-// softmax are float32, and the probabilities are rounded to bf16 for the product with V. The rows'
-// own keys and values are in their pages already. Source: reference model.md 2.3 and 2.5.
+// softmax are float32; for the product with V the probabilities are rounded to bf16 (not by
+// attend_plain()). The rows' own keys and values are in their pages already. Source: reference
+// model.md 2.3 and 2.5.
 //
 // Three kernels, one result within rounding. In each, a row's bits depend on nothing but its own
 // query, keys and visible run: neither on its neighbours nor on where it stands in the step.
@@ -35,8 +36,8 @@ struct Attention {
 // Head dims 256 and 512, at most 16 query heads on a KV head.
 [[nodiscard]] bool decode_attention_supports(int heads, int kv_heads, int head_dim) noexcept;
 
-// How the keys of a row are split: into runs of a length that depends on the row's own number of
-// visible keys, at most kAttentionSplitsMax of them.
+// The keys of a row are split into runs of a length that depends on the row's own number of visible
+// keys alone; at most this many.
 inline constexpr int kAttentionSplitsMax = 64;
 
 // Device memory that attend_decode() uses for `count` rows that see at most `keys_max` keys.
@@ -48,7 +49,7 @@ inline constexpr int kAttentionSplitsMax = 64;
 struct DecodeRows {
   const int* list = nullptr;  // [count] rows of the step, device, -1: padding; null: 0 … count - 1
   int count = 0;
-  int keys_max = 0;           // no row sees more keys; sizes the grid (of a captured graph as well)
+  int keys_max = 0;           // sizes the grid, of a captured graph too; a row that sees more traps
   void* workspace = nullptr;  // decode_workspace_bytes(), 16-byte aligned
 };
 

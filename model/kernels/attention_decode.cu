@@ -14,6 +14,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/programmatic_launch.cuh"
 
 namespace captiond::kernels {
 namespace {
@@ -24,25 +25,29 @@ constexpr int kHeadsMax = 16;   // that share a KV head: the rows of a tensor-co
 constexpr int kRunMin = 64;     // keys of a split, at least; a multiple of every tile
 constexpr int kFusedHeads = 4;  // up to here the last block combines
 constexpr int kCounters = 1 << 14;
+constexpr int kBlocksAtOnce = 132 * 3;  // that an H200 holds
+constexpr int kRoundsLeast = 8;         // of them before blocks take several splits
+constexpr int kSplitsOfBlockMax = 8;
 
 // The split of one row, from its visible keys alone.
 struct Splits {
-  int first;  // key of split 0; a page's first
-  int run;    // keys of a split
+  int run;  // keys of a split
   int count;
 };
 
-__host__ __device__ inline Splits splits_of(int first_key, int end_key) {
-  const int first = first_key / kKvPagePositions * kKvPagePositions;
-  const int keys = end_key - first;
+__host__ __device__ inline Splits splits_of(int keys) {
   const int most = kAttentionSplitsMax * kRunMin;
   const int run = kRunMin * ((keys + most - 1) / most);
-  return {first, run, keys > 0 ? (keys + run - 1) / run : 0};
+  return {run, keys > 0 ? (keys + run - 1) / run : 0};
 }
 
+__device__ inline Splits splits_of(const KvRow& row) {
+  return splits_of(row.position < 0 ? 0 : row.end_key - row.first_key);
+}
+
+// The most splits of rows that see up to `keys_max` keys.
 int splits_max(int keys_max) {
-  const int keys = keys_max + kKvPagePositions - 1;
-  return std::min(kAttentionSplitsMax, (keys + kRunMin - 1) / kRunMin);
+  return std::min(kAttentionSplitsMax, (keys_max + kRunMin - 1) / kRunMin);
 }
 
 // What the splits leave for the one that combines: by row of the list, query head and split.
@@ -51,6 +56,7 @@ struct Partial {
   float2* extent;     // [rows, heads, splits]: greatest score and sum of the weights
   float* sum;         // [rows, heads, splits, head_dim], of weight times value
   int splits;
+  int splits_of_block;
 };
 
 struct Extent {
@@ -85,11 +91,11 @@ constexpr std::size_t shared_bytes(int sharing) {
          static_cast<std::size_t>(std::min(sharing + 1, kHeadsMax)) * kDim * 2;
 }
 
-// One block's work.
+// One block's walk over its keys.
 template <int kDim>
-class Split {
+class Walk {
  public:
-  __device__ Split(const Attention& work, Shared<kDim>& shared, std::size_t row, int kv_head)
+  __device__ Walk(const Attention& work, Shared<kDim>& shared, std::size_t row, int kv_head)
       : shared_(shared),
         warp_(static_cast<int>(threadIdx.x) / 32),
         lane_(static_cast<int>(threadIdx.x) % 32),
@@ -114,24 +120,31 @@ class Split {
     }
   }
 
-  __device__ void run(const KvSource& keys, int first, int begin, int end) {
+  // Over positions begin … end - 1, in splits of `run`; calls leave(split), of 0, 1, …, when the
+  // sums of one are complete. They are forgotten then.
+  template <typename Leave>
+  __device__ void over(const KvSource& keys, int begin, int end, int run, Leave leave) {
     const KvSource values = values_of(keys);
-    copy(shared_.keys, keys, first, begin, end);
-    copy(shared_.values, values, first, begin, end);
-    for (int tile = first; tile < end; tile += kKeys) {
+    copy(shared_.keys, keys, begin, end);
+    copy(shared_.values, values, begin, end);
+    for (int tile = begin; tile < end; tile += kKeys) {
       wait_for_copies<1>();
       __syncthreads();
       score();
       __syncthreads();
-      copy(shared_.keys, keys, tile + kKeys, begin, end);
-      weigh(tile, begin, end);
+      copy(shared_.keys, keys, tile + kKeys, end);
+      weigh(end - tile);
       wait_for_copies<1>();
       __syncthreads();
       add_values();
       __syncthreads();
-      copy(shared_.values, values, tile + kKeys, begin, end);
+      copy(shared_.values, values, tile + kKeys, end);
+      const int done = tile + kKeys - begin;
+      if (done % run == 0 || tile + kKeys >= end) {
+        leave((done - 1) / run);
+        if (tile + kKeys < end) forget();
+      }
     }
-    wait_for_copies<0>();
   }
 
   // Gives f every pair of sums: query head of the KV head, first dim, both sums.
@@ -151,11 +164,24 @@ class Split {
   static constexpr int kKeysOfWarp = Shape<kDim>::kKeysOfWarp;
   static constexpr int kDimsOfWarp = Shape<kDim>::kDimsOfWarp;
 
-  __device__ void copy(unsigned char* tile, const KvSource& source, int first, int begin, int end) {
+  __device__ void copy(unsigned char* tile, const KvSource& source, int first, int end) {
     if (first < end) {
-      copy_keys<kDim, kKeys, kWarps>(shared_address(tile), source, first, begin, end);
+      copy_keys<kDim, kKeys, kWarps, false>(shared_address(tile), source, first, first, end);
     }
     commit_copies();
+  }
+
+  __device__ void forget() {
+#pragma unroll
+    for (auto& sum : sum_) {
+#pragma unroll
+      for (float& value : sum) value = 0.0F;
+    }
+    // By the thread that has read them for the split; seen by others behind the next barrier.
+    if (threadIdx.x < kHeadsMax) {
+      shared_.extent.most[threadIdx.x] = -INFINITY;
+      shared_.extent.total[threadIdx.x] = 0.0F;
+    }
   }
 
   // scores[h, k] = query[h] · key[k] for the warp's keys of the tile.
@@ -194,16 +220,16 @@ class Split {
     }
   }
 
-  // From scores to weights, a warp a query head.
-  __device__ void weigh(int tile, int begin, int end) {
+  // From scores to weights, a warp a query head; only the first `keys` of the tile are keys.
+  __device__ void weigh(int keys) {
     Extent& extent = shared_.extent;
     for (int head = warp_; head < sharing_; head += kWarps) {
       float scores[kKeys / 32];
       float most = extent.most[head];
 #pragma unroll
       for (int i = 0; i < kKeys / 32; ++i) {
-        const int key = tile + i * 32 + lane_;
-        scores[i] = key >= begin && key < end ? shared_.scores[head][i * 32 + lane_] : -INFINITY;
+        const int key = i * 32 + lane_;
+        scores[i] = key < keys ? shared_.scores[head][key] : -INFINITY;
         most = fmaxf(most, scores[i]);
       }
 #pragma unroll
@@ -295,11 +321,11 @@ __device__ void combine(const Partial& partial, std::size_t head_of_rows, int sp
 }
 
 // Whether this block is the last of the row's and KV head's: what the others wrote is then visible.
-__device__ bool arrive_last(unsigned* arrived, int splits, bool& last) {
+__device__ bool arrive_last(unsigned* arrived, int blocks, bool& last) {
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    const auto others = static_cast<unsigned>(splits - 1);
+    const auto others = static_cast<unsigned>(blocks - 1);
     last = atomicInc(arrived, others) == others;  // back to zero by itself
   }
   __syncthreads();
@@ -307,54 +333,77 @@ __device__ bool arrive_last(unsigned* arrived, int splits, bool& last) {
   return last;
 }
 
+// Leaves a split's sums for combine(), or in `out` when the row has no other split.
+template <int kDim>
+struct Leave {
+  const Walk<kDim>& walk;
+  const Extent& extent;
+  const Partial& partial;
+  __nv_bfloat16* out;      // of the KV head's first query head
+  std::size_t first_head;  // of all rows of the list
+  int first_split;
+  int splits;
+  int sharing;
+
+  __device__ void operator()(int index) const {
+    if (splits == 1) {
+      walk.each_sum([&](int head, int dim, float2 pair) {
+        const float share = share_of(extent.total[head]);
+        store_pair(out + head * kDim + dim, make_float2(pair.x * share, pair.y * share));
+      });
+      return;
+    }
+    const int split = first_split + index;
+    walk.each_sum([&](int head, int dim, float2 pair) {
+      const std::size_t at = ((first_head + head) * partial.splits + split) * kDim + dim;
+      *reinterpret_cast<float2*>(partial.sum + at) = pair;
+    });
+    if (static_cast<int>(threadIdx.x) < sharing) {
+      partial.extent[(first_head + threadIdx.x) * partial.splits + split] =
+          make_float2(extent.most[threadIdx.x], extent.total[threadIdx.x]);
+    }
+  }
+};
+
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
-    attend_split_kernel(const Attention work, const int* list, const Partial partial) {
+    attend_splits_kernel(const Attention work, const int* list, const Partial partial) {
   extern __shared__ __align__(128) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
-  const int split = static_cast<int>(blockIdx.x);
+  let_next_kernel_start();
   const int kv_head = static_cast<int>(blockIdx.y);
   const int listed = list == nullptr ? static_cast<int>(blockIdx.z) : list[blockIdx.z];
-  if (listed < 0) return;
-  const std::size_t row_index = static_cast<std::size_t>(listed);
+  const std::size_t row_index = static_cast<std::size_t>(max(listed, 0));
   const KvRow row = work.rows[row_index];
+  const Splits splits = splits_of(row);
+  const int first_split = static_cast<int>(blockIdx.x) * partial.splits_of_block;
+  const int begin = row.first_key + first_split * splits.run;
+  const int end = min(begin + partial.splits_of_block * splits.run, row.end_key);
+  const KvSource keys = keys_of(work, row, kv_head);
+  const bool mine = listed >= 0 && first_split < splits.count;
+  if (mine) prefetch<kDim>(keys, begin, end);
+  wait_for_previous_kernels();
+
   const int sharing = work.heads / work.kv.kv_heads;
-  const Splits splits = splits_of(row.first_key, row.position < 0 ? 0 : row.end_key);
-  __nv_bfloat16* out =
-      work.out + (row_index * work.heads + static_cast<std::size_t>(kv_head) * sharing) * kDim;
-  if (splits.count == 0 && split == 0) {
+  const std::size_t of_kv_head = static_cast<std::size_t>(kv_head) * sharing;
+  __nv_bfloat16* out = work.out + (row_index * work.heads + of_kv_head) * kDim;
+  if (listed >= 0 && splits.count == 0 && blockIdx.x == 0) {
     for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim; i += kThreads) {
       out[i] = __float2bfloat16(0.0F);
     }
   }
+  if (!mine) return;
   if (splits.count > partial.splits) __trap();  // keys_max was a lie: nobody would take the rest
-  if (split >= splits.count) return;
 
-  const int first = splits.first + split * splits.run;
-  Split<kDim> part(work, shared, row_index, kv_head);
-  part.run(keys_of(work, row, kv_head), first, max(first, row.first_key),
-           min(first + splits.run, row.end_key));
-  const Extent& extent = shared.extent;
-  if (splits.count == 1) {
-    part.each_sum([&](int head, int dim, float2 pair) {
-      const float share = share_of(extent.total[head]);
-      store_pair(out + head * kDim + dim, make_float2(pair.x * share, pair.y * share));
-    });
-    return;
-  }
-  const std::size_t first_head = static_cast<std::size_t>(blockIdx.z) * work.heads +
-                                 static_cast<std::size_t>(kv_head) * sharing;
-  part.each_sum([&](int head, int dim, float2 pair) {
-    const std::size_t at = ((first_head + head) * partial.splits + split) * kDim + dim;
-    *reinterpret_cast<float2*>(partial.sum + at) = pair;
-  });
-  if (static_cast<int>(threadIdx.x) < sharing) {
-    partial.extent[(first_head + threadIdx.x) * partial.splits + split] =
-        make_float2(extent.most[threadIdx.x], extent.total[threadIdx.x]);
-  }
-  if (sharing > kFusedHeads) return;
+  const std::size_t first_head = static_cast<std::size_t>(blockIdx.z) * work.heads + of_kv_head;
+  Walk<kDim> walk(work, shared, row_index, kv_head);
+  walk.over(keys, begin, end, splits.run,
+            Leave<kDim>{walk, shared.extent, partial, out, first_head, first_split, splits.count,
+                        sharing});
+  if (sharing > kFusedHeads || splits.count == 1) return;
+  const int blocks = (splits.count + partial.splits_of_block - 1) / partial.splits_of_block;
   unsigned* arrived = partial.arrived + blockIdx.z * gridDim.y + kv_head;
-  if (!arrive_last(arrived, splits.count, shared.last)) return;
+  if (!arrive_last(arrived, blocks, shared.last)) return;
   for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim / 4; i += kThreads) {
     const int head = i / (kDim / 4);
     combine(partial, first_head + head, splits.count, kDim, i % (kDim / 4) * 4, out + head * kDim);
@@ -363,12 +412,12 @@ __global__ void __launch_bounds__(kThreads)
 
 // A block a row of the list and query head, four dims a thread.
 __global__ void combine_kernel(const Attention work, const int* list, const Partial partial) {
+  let_next_kernel_start();
   const int listed = list == nullptr ? static_cast<int>(blockIdx.x) : list[blockIdx.x];
-  if (listed < 0) return;
-  const std::size_t row_index = static_cast<std::size_t>(listed);
-  const KvRow row = work.rows[row_index];
-  const Splits splits = splits_of(row.first_key, row.position < 0 ? 0 : row.end_key);
-  if (splits.count < 2) return;
+  const std::size_t row_index = static_cast<std::size_t>(max(listed, 0));
+  const Splits splits = splits_of(work.rows[row_index]);
+  wait_for_previous_kernels();
+  if (listed < 0 || splits.count < 2) return;
   const int dim = work.kv.head_dim;
   combine(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits.count,
           dim, static_cast<int>(threadIdx.x) * 4,
@@ -382,31 +431,33 @@ std::size_t extent_bytes(int heads, int count, int splits) {
 
 Partial partial_of(const Attention& work, const DecodeRows& rows) {
   const int splits = splits_max(rows.keys_max);
+  const std::int64_t all = std::int64_t{rows.count} * work.kv.kv_heads * splits;
+  const auto of_block =
+      std::clamp<std::int64_t>(all / (kBlocksAtOnce * kRoundsLeast), 1, kSplitsOfBlockMax);
   auto* memory = static_cast<unsigned char*>(rows.workspace);
   auto* extent = memory + counter_bytes();
   return {.arrived = reinterpret_cast<unsigned*>(memory),
           .extent = reinterpret_cast<float2*>(extent),
           .sum = reinterpret_cast<float*>(extent + extent_bytes(work.heads, rows.count, splits)),
-          .splits = splits};
+          .splits = splits,
+          .splits_of_block = static_cast<int>(of_block)};
 }
 
 template <int kDim>
-cudaError_t launch(const Attention& work, const DecodeRows& rows, cudaStream_t stream) {
+cudaError_t launch_splits(const Attention& work, const DecodeRows& rows, cudaStream_t stream) {
   const Partial partial = partial_of(work, rows);
   const int sharing = work.heads / work.kv.kv_heads;
-  const std::size_t bytes = shared_bytes<kDim>(sharing);
+  const auto count = static_cast<unsigned>(rows.count);
+  const int blocks = (partial.splits + partial.splits_of_block - 1) / partial.splits_of_block;
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(work.kv.kv_heads), count);
   const cudaError_t status =
-      cudaFuncSetAttribute(attend_split_kernel<kDim>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(shared_bytes<kDim>(kHeadsMax)));
-  if (status != cudaSuccess) return status;
-  const dim3 grid(static_cast<unsigned>(partial.splits), static_cast<unsigned>(work.kv.kv_heads),
-                  static_cast<unsigned>(rows.count));
-  attend_split_kernel<kDim><<<grid, kThreads, bytes, stream>>>(work, rows.list, partial);
-  if (sharing > kFusedHeads && partial.splits > 1) {
-    const dim3 heads(static_cast<unsigned>(rows.count), static_cast<unsigned>(work.heads));
-    combine_kernel<<<heads, kDim / 4, 0, stream>>>(work, rows.list, partial);
-  }
-  return cudaGetLastError();
+      launch(attend_splits_kernel<kDim>,
+             {.blocks = grid, .threads = kThreads, .shared_bytes = shared_bytes<kDim>(sharing)},
+             stream, work, rows.list, partial);
+  if (status != cudaSuccess || sharing <= kFusedHeads || partial.splits == 1) return status;
+  return launch(combine_kernel,
+                {.blocks = dim3(count, static_cast<unsigned>(work.heads)), .threads = kDim / 4},
+                stream, work, rows.list, partial);
 }
 
 }  // namespace
@@ -431,8 +482,8 @@ cudaError_t attend_decode(const Attention& work, const DecodeRows& rows,
       rows.count > kCounters / work.kv.kv_heads) {
     return cudaErrorInvalidValue;
   }
-  return work.kv.head_dim == 256 ? launch<256>(work, rows, stream)
-                                 : launch<512>(work, rows, stream);
+  return work.kv.head_dim == 256 ? launch_splits<256>(work, rows, stream)
+                                 : launch_splits<512>(work, rows, stream);
 }
 
 }  // namespace captiond::kernels

@@ -12,6 +12,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/programmatic_launch.cuh"
 
 namespace captiond::kernels {
 namespace {
@@ -145,7 +146,8 @@ class Tile {
 
   __device__ void copy(unsigned char* tile, const KvSource& source, int first) {
     if (first < all_.end) {
-      copy_keys<kDim, kKeys, kWarps>(shared_address(tile), source, first, all_.begin, all_.end);
+      copy_keys<kDim, kKeys, kWarps, true>(shared_address(tile), source, first, all_.begin,
+                                           all_.end);
     }
     commit_copies();
   }
@@ -291,6 +293,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     attend_prefill_kernel(const __grid_constant__ Attention work, const AttentionTile* tiles) {
   extern __shared__ __align__(128) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
+  wait_for_previous_kernels();
   const int sharing = work.heads / work.kv.kv_heads;
   const int rows_most = Shape<kDim>::kLines / sharing;
   const int parts = (kAttentionTileRows + rows_most - 1) / rows_most;  // of a tile of the caller
@@ -308,17 +311,15 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 template <int kDim>
-cudaError_t launch(const Attention& work, const PrefillTiles& tiles, cudaStream_t stream) {
-  constexpr int kBytes = static_cast<int>(sizeof(Shared<kDim>));
-  const cudaError_t status = cudaFuncSetAttribute(
-      attend_prefill_kernel<kDim>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  if (status != cudaSuccess) return status;
+cudaError_t launch_tiles(const Attention& work, const PrefillTiles& tiles, cudaStream_t stream) {
   const int rows_most = Shape<kDim>::kLines / (work.heads / work.kv.kv_heads);
   const int parts = (kAttentionTileRows + rows_most - 1) / rows_most;
   const dim3 grid(static_cast<unsigned>(tiles.count * parts),
                   static_cast<unsigned>(work.kv.kv_heads));
-  attend_prefill_kernel<kDim><<<grid, kThreads, kBytes, stream>>>(work, tiles.tiles);
-  return cudaGetLastError();
+  return kernels::launch(
+      attend_prefill_kernel<kDim>,
+      {.blocks = grid, .threads = kThreads, .shared_bytes = sizeof(Shared<kDim>)}, stream, work,
+      tiles.tiles);
 }
 
 }  // namespace
@@ -340,8 +341,8 @@ cudaError_t attend_prefill(const Attention& work, const PrefillTiles& tiles,
       !prefill_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim)) {
     return cudaErrorInvalidValue;
   }
-  return work.kv.head_dim == 256 ? launch<256>(work, tiles, stream)
-                                 : launch<512>(work, tiles, stream);
+  return work.kv.head_dim == 256 ? launch_tiles<256>(work, tiles, stream)
+                                 : launch_tiles<512>(work, tiles, stream);
 }
 
 }  // namespace captiond::kernels

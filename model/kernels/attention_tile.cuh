@@ -37,30 +37,48 @@ __device__ inline KvSource values_of(const KvSource& keys) {
 }
 
 // Begins to copy positions first … first + kKeys - 1 into a tile; those outside of begin … end - 1
-// become zeros (what lies there is nobody's, and 0 * NaN would be NaN). `first` is a multiple of
-// kKvPagePositions; all kWarps warps of the block take part.
-template <int kDim, int kKeys, int kWarps>
+// become zeros (what lies there is nobody's, and 0 * NaN would be NaN). All kWarps warps of the
+// block take part. With kAligned, `first` is a multiple of kKvPagePositions.
+template <int kDim, int kKeys, int kWarps, bool kAligned>
 __device__ inline void copy_keys(unsigned tile, const KvSource& source, int first, int begin,
                                  int end) {
   constexpr int kPerWarp = kKeys / kWarps;
-  static_assert(kKvPagePositions % kPerWarp == 0, "the keys of a warp lie in one page");
+  static_assert(kKvPagePositions % kPerWarp == 0, "a warp's keys lie in one page, or two");
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int own = first + warp * kPerWarp;
+  const int line = own % kKvPagePositions;
+  const int left = kKvPagePositions - line;  // keys in the first page
   const __nv_bfloat16* from = source.base;
-  if (own < end && own + kPerWarp > begin) {
-    from += source.pages[own / kKvPagePositions] * source.page_values +
-            static_cast<std::size_t>(own % kKvPagePositions) * kDim;
+  const __nv_bfloat16* next = source.base;  // of the page behind, less the keys before it
+  const int page = own / kKvPagePositions;
+  if (own < end && own + min(left, kPerWarp) > begin) {
+    from += source.pages[page] * source.page_values + static_cast<std::size_t>(line) * kDim;
+  }
+  if (!kAligned && own + left < end && left < kPerWarp) {
+    next += source.pages[page + 1] * source.page_values;
   }
 #pragma unroll
   for (int i = 0; i < kPerWarp; ++i) {
     const bool valid = own + i >= begin && own + i < end;
+    const __nv_bfloat16* key = kAligned || i < left ? from + i * kDim : next + (i - left) * kDim;
 #pragma unroll
     for (int piece = lane; piece < kDim / 8; piece += 32) {
-      copy_async(tile_address<kDim>(tile, warp * kPerWarp + i, piece), from + i * kDim + piece * 8,
-                 valid);
+      copy_async(tile_address<kDim>(tile, warp * kPerWarp + i, piece), key + piece * 8, valid);
     }
   }
+}
+
+// Asks for the keys and values of positions begin … end - 1 to be brought into the L2 cache: a
+// hint, right or wrong, that may be given while those that are new are still being written.
+template <int kDim>
+__device__ inline void prefetch(const KvSource& keys, int begin, int end) {
+  constexpr unsigned kBytes = kKvPagePositions * kDim * 2;
+  const int page = begin / kKvPagePositions + static_cast<int>(threadIdx.x) / 2;
+  if (page * kKvPagePositions >= end) return;
+  const __nv_bfloat16* from = keys.base + keys.pages[page] * keys.page_values +
+                              (threadIdx.x % 2 == 0 ? 0 : keys.page_values / 2);
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(kBytes) : "memory");
 }
 
 // exp(score - most); 0 for what is not seen (-inf), even while nothing has been (most is -inf too).

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "model/kernels/embedding.h"
+#include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_values.cuh"
 
 namespace captiond::kernels {
@@ -12,6 +13,8 @@ namespace {
 constexpr int kThreadsMax = 512;
 
 __global__ void __launch_bounds__(kThreadsMax) embed_tokens_kernel(const TokenEmbedding embedding) {
+  wait_for_previous_kernels();
+  let_next_kernel_start();
   int id = embedding.ids[blockIdx.x];
   if (id < 0) return;
   for (const int soft : embedding.soft_tokens) {
@@ -38,8 +41,8 @@ cudaError_t embed_tokens(const TokenEmbedding& embedding, int rows, cudaStream_t
     return cudaErrorInvalidValue;
   }
   const unsigned threads = std::min<unsigned>(kThreadsMax, threads_of_row(embedding.width));
-  embed_tokens_kernel<<<static_cast<unsigned>(rows), threads, 0, stream>>>(embedding);
-  return cudaGetLastError();
+  return launch(embed_tokens_kernel, {.blocks = static_cast<unsigned>(rows), .threads = threads},
+                stream, embedding);
 }
 
 }  // namespace captiond::kernels

@@ -36,6 +36,9 @@ struct KvLayer {
 // Page ids stand in a flat array: that of position p is pages[page_begin + p / kKvPagePositions],
 // where page_begin may be negative when early pages are gone. A row of position -1 is padding: it
 // writes no keys and values and its attention is zero.
+//
+// Rows and page ids are constants of a step: kernels read them while the kernel before still runs,
+// so they come by a copy that is enqueued before the step's first kernel, not from a kernel.
 struct alignas(16) KvRow {
   std::int32_t position = -1;
   std::int32_t page_begin = 0;

@@ -2,6 +2,7 @@
 // in registers between the sum and the scale, so that each value is read once.
 
 #include "model/kernels/norm.h"
+#include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_values.cuh"
 
 namespace captiond::kernels {
@@ -14,6 +15,10 @@ __global__ void __launch_bounds__(kThreadsMax) rms_norm_kernel(const RmsNorm nor
   const int column = static_cast<int>(threadIdx.x) * kLane;
   const bool mine = column < norm.width;
   const std::size_t target = blockIdx.x;
+  let_next_kernel_start();
+  float weight[kLane] = {1.0F, 1.0F, 1.0F, 1.0F, 1.0F, 1.0F, 1.0F, 1.0F};
+  if (mine && norm.weight != nullptr) load_values(norm.weight + column, weight);
+  wait_for_previous_kernels();
   const std::size_t row = norm.rows == nullptr ? target : norm.rows[target];
 
   float x[kLane] = {};
@@ -21,8 +26,6 @@ __global__ void __launch_bounds__(kThreadsMax) rms_norm_kernel(const RmsNorm nor
   const float sum = block_sum(sum_of_squares(x), scratch);
   if (!mine) return;
   const float scale = 1.0F / sqrtf(sum / static_cast<float>(norm.width) + norm.eps);
-  float weight[kLane] = {1.0F, 1.0F, 1.0F, 1.0F, 1.0F, 1.0F, 1.0F, 1.0F};
-  if (norm.weight != nullptr) load_values(norm.weight + column, weight);
 #pragma unroll
   for (int i = 0; i < kLane; ++i) x[i] = x[i] * scale * weight[i];
   store_values(norm.y + target * norm.width + column, x);
@@ -35,18 +38,23 @@ __global__ void __launch_bounds__(kThreadsMax) residual_norm_kernel(const Residu
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * norm.width + column;
   const auto width = static_cast<float>(norm.width);
 
+  let_next_kernel_start();
+  float post[kLane] = {};
+  float pre[kLane] = {};
+  if (mine) {
+    load_values(norm.post_weight + column, post);
+    if (norm.y != nullptr) load_values(norm.pre_weight + column, pre);
+  }
+  wait_for_previous_kernels();
   float x[kLane] = {};
   float hidden[kLane] = {};
-  float weight[kLane] = {};
   if (mine) {
     load_values(norm.sublayer + at, x);
     load_values(norm.hidden + at, hidden);
-    load_values(norm.post_weight + column, weight);
   }
   const float scale = 1.0F / sqrtf(block_sum(sum_of_squares(x), scratch[0]) / width + norm.eps);
 #pragma unroll
-  for (int i = 0; i < kLane; ++i)
-    hidden[i] = rounded(hidden[i] + rounded(x[i] * scale * weight[i]));
+  for (int i = 0; i < kLane; ++i) hidden[i] = rounded(hidden[i] + rounded(x[i] * scale * post[i]));
   if (norm.scalar != nullptr) {
     const float scalar = __bfloat162float(*norm.scalar);
 #pragma unroll
@@ -55,11 +63,10 @@ __global__ void __launch_bounds__(kThreadsMax) residual_norm_kernel(const Residu
   if (mine) store_values(norm.hidden + at, hidden);
   if (norm.y == nullptr) return;
 
-  if (mine) load_values(norm.pre_weight + column, weight);
   const float next = 1.0F / sqrtf(block_sum(sum_of_squares(hidden), scratch[1]) / width + norm.eps);
   if (!mine) return;
 #pragma unroll
-  for (int i = 0; i < kLane; ++i) hidden[i] = hidden[i] * next * weight[i];
+  for (int i = 0; i < kLane; ++i) hidden[i] = hidden[i] * next * pre[i];
   store_values(norm.y + at, hidden);
 }
 
@@ -71,8 +78,9 @@ cudaError_t rms_norm(const RmsNorm& norm, int count, cudaStream_t stream) noexce
   if (!complete || aliased || count <= 0 || !row_fits_block(norm.width)) {
     return cudaErrorInvalidValue;
   }
-  rms_norm_kernel<<<static_cast<unsigned>(count), threads_of_row(norm.width), 0, stream>>>(norm);
-  return cudaGetLastError();
+  return launch(rms_norm_kernel,
+                {.blocks = static_cast<unsigned>(count), .threads = threads_of_row(norm.width)},
+                stream, norm);
 }
 
 cudaError_t residual_norm(const ResidualNorm& norm, int count, cudaStream_t stream) noexcept {
@@ -80,9 +88,9 @@ cudaError_t residual_norm(const ResidualNorm& norm, int count, cudaStream_t stre
                         norm.hidden != nullptr &&
                         (norm.y == nullptr) == (norm.pre_weight == nullptr);
   if (!complete || count <= 0 || !row_fits_block(norm.width)) return cudaErrorInvalidValue;
-  residual_norm_kernel<<<static_cast<unsigned>(count), threads_of_row(norm.width), 0, stream>>>(
-      norm);
-  return cudaGetLastError();
+  return launch(residual_norm_kernel,
+                {.blocks = static_cast<unsigned>(count), .threads = threads_of_row(norm.width)},
+                stream, norm);
 }
 
 }  // namespace captiond::kernels

@@ -1,6 +1,7 @@
 // Norm, rope and the way into the KV pages: a warp takes one head, its values in registers. A lane
 // holds pairs (i, i + head_dim / 2), so that rope needs no exchange.
 
+#include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/rotary.h"
 #include "model/kernels/row_values.cuh"
 
@@ -55,46 +56,60 @@ struct Head {
   }
 };
 
-// head = rms(head) * weight, rounded; without weight when it is null.
-template <int kVector, int kSteps>
-__device__ Head<kVector, kSteps> normed(Head<kVector, kSteps> head, const __nv_bfloat16* weight,
-                                        float scale, int half) {
-  Head<kVector, kSteps> factor;
-  if (weight != nullptr) factor.load(weight, half);
+// rms(head) * weight, rounded; without weight unless kWeighted.
+template <bool kWeighted, int kVector, int kSteps>
+__device__ Head<kVector, kSteps> normed(Head<kVector, kSteps> head,
+                                        const Head<kVector, kSteps>& weight, float scale) {
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
       const float low = head.low[s][i] * scale;
       const float high = head.high[s][i] * scale;
-      head.low[s][i] = rounded(weight == nullptr ? low : low * factor.low[s][i]);
-      head.high[s][i] = rounded(weight == nullptr ? high : high * factor.high[s][i]);
+      head.low[s][i] = rounded(kWeighted ? low * weight.low[s][i] : low);
+      head.high[s][i] = rounded(kWeighted ? high * weight.high[s][i] : high);
     }
   }
   return head;
 }
 
+// Cosine and sine of a lane's pairs at one position; pairs that do not turn have 1 and 0.
 template <int kVector, int kSteps>
-__device__ void rotate(Head<kVector, kSteps>& head, const RotateAndStore& work, int position) {
+struct Turn {
+  float cosine[kSteps][kVector];
+  float sine[kSteps][kVector];
+
+  __device__ void compute(const RotateAndStore& work, int position) {
 #pragma unroll
-  for (int s = 0; s < kSteps; ++s) {
+    for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) {
-      const int pair = Head<kVector, kSteps>::pair(s) + i;
-      if (pair >= work.rotary_pairs) continue;
-      float sine = 0.0F;
-      float cosine = 0.0F;
-      // The accurate form: angles reach the number of positions.
-      sincosf(static_cast<float>(position) * work.inverse_frequency[pair], &sine, &cosine);
-      sine = rounded(sine);
-      cosine = rounded(cosine);
-      const float low = head.low[s][i];
-      const float high = head.high[s][i];
-      head.low[s][i] = rounded(rounded(low * cosine) + rounded(high * -sine));
-      head.high[s][i] = rounded(rounded(high * cosine) + rounded(low * sine));
+      for (int i = 0; i < kVector; ++i) {
+        const int pair = Head<kVector, kSteps>::pair(s) + i;
+        cosine[s][i] = 1.0F;
+        sine[s][i] = 0.0F;
+        if (pair >= work.rotary_pairs) continue;
+        // The accurate form: angles reach the number of positions.
+        sincosf(static_cast<float>(position) * work.inverse_frequency[pair], &sine[s][i],
+                &cosine[s][i]);
+        sine[s][i] = rounded(sine[s][i]);
+        cosine[s][i] = rounded(cosine[s][i]);
+      }
     }
   }
-}
+
+  __device__ void apply(Head<kVector, kSteps>& head) const {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        const float low = head.low[s][i];
+        const float high = head.high[s][i];
+        head.low[s][i] = rounded(rounded(low * cosine[s][i]) + rounded(high * -sine[s][i]));
+        head.high[s][i] = rounded(rounded(high * cosine[s][i]) + rounded(low * sine[s][i]));
+      }
+    }
+  }
+};
 
 // Where the keys of the row's position and `kv_head` stand; the values are `values` later.
 __device__ __nv_bfloat16* slot(const RotateAndStore& work, const KvRow& row, int kv_head) {
@@ -106,6 +121,7 @@ __device__ __nv_bfloat16* slot(const RotateAndStore& work, const KvRow& row, int
 
 template <int kVector, int kSteps>
 __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const RotateAndStore work) {
+  let_next_kernel_start();
   const int dim = work.kv.head_dim;
   const int half = dim / 2;
   const int kv_heads = work.kv.kv_heads;
@@ -115,6 +131,14 @@ __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const Rot
   const std::size_t step_row = blockIdx.x;
   const KvRow row = work.rows[step_row];
   const bool is_query = index < work.heads;
+  Turn<kVector, kSteps> turn;
+  Head<kVector, kSteps> weight;
+  const bool is_key = !is_query && index < work.heads + kv_heads;
+  if (row.position >= 0 && (is_query || is_key)) {
+    turn.compute(work, row.position);
+    weight.load(is_query ? work.query_weight : work.key_weight, half);
+  }
+  wait_for_previous_kernels();
   if (row.position < 0) return;
 
   Head<kVector, kSteps> head;
@@ -131,24 +155,24 @@ __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const Rot
 
   const std::size_t values = work.kv.page_values() / 2;
   const int kv_head = (index - work.heads) % kv_heads;
-  const bool is_key = !is_query && index < work.heads + kv_heads;
   if (!is_query && (!is_key || work.value_is_key)) {
-    normed(head, nullptr, scale, half).store(slot(work, row, kv_head) + values, half);
+    normed<false>(head, weight, scale).store(slot(work, row, kv_head) + values, half);
   }
   if (!is_query && !is_key) return;
-  head = normed(head, is_query ? work.query_weight : work.key_weight, scale, half);
-  rotate(head, work, row.position);
+  head = normed<true>(head, weight, scale);
+  turn.apply(head);
   __nv_bfloat16* to =
       is_query ? work.query + (step_row * work.heads + index) * dim : slot(work, row, kv_head);
   head.store(to, half);
 }
 
 template <int kVector, int kSteps>
-void launch(const RotateAndStore& work, int rows, cudaStream_t stream) {
+cudaError_t launch_heads(const RotateAndStore& work, int rows, cudaStream_t stream) {
   const int heads = work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
   const dim3 grid(static_cast<unsigned>(rows),
                   static_cast<unsigned>((heads + kWarps - 1) / kWarps));
-  rotate_and_store_kernel<kVector, kSteps><<<grid, kWarps * 32, 0, stream>>>(work);
+  return launch(rotate_and_store_kernel<kVector, kSteps>, {.blocks = grid, .threads = kWarps * 32},
+                stream, work);
 }
 
 }  // namespace
@@ -163,14 +187,9 @@ cudaError_t rotate_and_store(const RotateAndStore& work, int rows, cudaStream_t 
                       work.kv.kv_heads > 0 && work.rotary_pairs >= 0 &&
                       work.rotary_pairs <= dim / 2 && rows > 0;
   if (!complete || !shaped || work.projected == work.query) return cudaErrorInvalidValue;
-  if (dim == 512) {
-    launch<8, 1>(work, rows, stream);
-  } else if (dim == 256) {
-    launch<4, 1>(work, rows, stream);
-  } else {
-    launch<1, 8>(work, rows, stream);
-  }
-  return cudaGetLastError();
+  if (dim == 512) return launch_heads<8, 1>(work, rows, stream);
+  if (dim == 256) return launch_heads<4, 1>(work, rows, stream);
+  return launch_heads<1, 8>(work, rows, stream);
 }
 
 }  // namespace captiond::kernels
