@@ -77,14 +77,15 @@ def summary(title, results):
 
 
 class Describer:
-    """A checkpoint as it lies, through transformers in float32 on the CPU."""
+    """A checkpoint as it lies, through transformers in float32."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, device="cpu"):
         import torch
         from transformers import AutoTokenizer, Gemma4UnifiedForConditionalGeneration
         self.torch = torch
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model = Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self.model = self.model.eval().to(device)
         if self.model.config.vision_config is None:
             raise ValueError(f"{folder}/config.json has no vision_config: this checkpoint cannot see")
         self.before, self.after = prompt.scene_tokens(self.tokenizer.backend_tokenizer)
@@ -97,10 +98,11 @@ class Describer:
         places = patches.places(shown[0].columns, soft // shown[0].columns)
         pixels = numpy.stack([scene.patches for scene in shown]).astype(numpy.float32)
         tokens = torch.tensor([line] * rows)
-        return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens),
-                "mm_token_type_ids": torch.tensor([kinds] * rows),
-                "pixel_values": torch.from_numpy(pixels) * 0.00392156862745098,
-                "image_position_ids": torch.from_numpy(places).expand(rows, -1, -1)}
+        inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens),
+                  "mm_token_type_ids": torch.tensor([kinds] * rows),
+                  "pixel_values": torch.from_numpy(pixels) * 0.00392156862745098,
+                  "image_position_ids": torch.from_numpy(places).expand(rows, -1, -1)}
+        return {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
 
     def describe(self, shown):
         """Greedy sentences, in the order given."""
@@ -146,11 +148,11 @@ class ProbeDescriber:
             return [self.describe_one(scene, pathlib.Path(folder)) for scene in shown]
 
 
-def report(model, sprite_file, seen=200, unseen=100, out=None, probe=None, probed=8):
+def report(model, sprite_file, seen=200, unseen=100, out=None, probe=None, probed=8, device="cpu"):
     """Prints the tables; `out` gets every sentence. With `probe`, the program captiond-probe, some
     scenes are described by it too, and a sentence that differs is an error."""
     started, reader = time.time(), scenes.Reader(scenes.Vocabulary())
-    describer, log = Describer(model), []
+    describer, log = Describer(model, device), []
     for title, styles, number in (("scenes, seen styles", sprites.SEEN_STYLES, seen),
                                   ("scenes, unseen style", (sprites.UNSEEN_STYLE,), unseen)):
         shown = questions(sprite_file, styles, number)
