@@ -21,8 +21,8 @@ void check_lt(cublasStatus_t status, const std::string& what) {
 // Row-major [rows, columns] seen by cuBLASLt as column-major [columns, rows].
 class Layout {
  public:
-  Layout(int columns, int rows) {
-    check_lt(cublasLtMatrixLayoutCreate(&layout_, CUDA_R_16BF, static_cast<std::uint64_t>(columns),
+  Layout(cudaDataType_t type, int columns, int rows) {
+    check_lt(cublasLtMatrixLayoutCreate(&layout_, type, static_cast<std::uint64_t>(columns),
                                         static_cast<std::uint64_t>(rows), columns),
              "The description of a matrix");
   }
@@ -65,64 +65,91 @@ class Preference {
 }  // namespace
 
 struct Gemm::State {
-  using Key = std::tuple<int, int, unsigned>;  // out, in, bucket of rows
+  using Key = std::tuple<Type, int, int, unsigned>;  // out, in, bucket of rows
 
-  State() {
-    check_lt(cublasLtCreate(&handle), "The start of the matrix library");
-    check_lt(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-             "The description of a product");
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    check_lt(cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-                                            sizeof(transposed)),
-             "The description of a product");
-  }
+  State();
   ~State() {
-    cublasLtMatmulDescDestroy(operation);
+    for (const cublasLtMatmulDesc_t operation : operations) cublasLtMatmulDescDestroy(operation);
     cublasLtDestroy(handle);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  const cublasLtMatmulAlgo_t& algorithm(int out, int in, unsigned bucket);
+  template <typename T>
+  void set(Type type, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    check_lt(cublasLtMatmulDescSetAttribute(of(type), attribute, &value, sizeof(value)),
+             "The description of a product");
+  }
+  cublasLtMatmulDesc_t of(Type type) const { return operations[static_cast<std::size_t>(type)]; }
+  const cublasLtMatmulAlgo_t& algorithm(Type type, int out, int in, unsigned bucket);
 
   cublasLtHandle_t handle = nullptr;
-  cublasLtMatmulDesc_t operation = nullptr;
+  std::array<cublasLtMatmulDesc_t, 2> operations{};  // by Type
   std::map<Key, cublasLtMatmulAlgo_t> algorithms;
 };
 
-const cublasLtMatmulAlgo_t& Gemm::State::algorithm(int out, int in, unsigned bucket) {
-  const Key key{out, in, bucket};
+namespace {
+
+cudaDataType_t library_type(Gemm::Type type) {
+  return type == Gemm::Type::kBf16 ? CUDA_R_16BF : CUDA_R_8F_E4M3;
+}
+
+}  // namespace
+
+Gemm::State::State() {
+  check_lt(cublasLtCreate(&handle), "The start of the matrix library");
+  for (const Type type : {Type::kBf16, Type::kFp8}) {
+    check_lt(cublasLtMatmulDescCreate(&operations[static_cast<std::size_t>(type)],
+                                      CUBLAS_COMPUTE_32F, CUDA_R_32F),
+             "The description of a product");
+    set(type, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+  }
+  set(Type::kFp8, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+  set(Type::kFp8, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+}
+
+const cublasLtMatmulAlgo_t& Gemm::State::algorithm(Type type, int out, int in, unsigned bucket) {
+  const Key key{type, out, in, bucket};
   if (const auto found = algorithms.find(key); found != algorithms.end()) return found->second;
-  const Layout w(in, out), x(in, static_cast<int>(bucket)), y(out, static_cast<int>(bucket));
+  const int rows = static_cast<int>(bucket);
+  const Layout w(library_type(type), in, out), x(library_type(type), in, rows);
+  const Layout y(CUDA_R_16BF, out, rows);
   const Preference preference;
   cublasLtMatmulHeuristicResult_t result{};
   int count = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-      handle, operation, w.get(), x.get(), y.get(), y.get(), preference.get(), 1, &result, &count);
+      handle, of(type), w.get(), x.get(), y.get(), y.get(), preference.get(), 1, &result, &count);
   if (status != CUBLAS_STATUS_SUCCESS || count == 0)
-    throw std::invalid_argument("cuBLASLt has no algorithm for the product of " +
-                                std::to_string(bucket) + " rows with a matrix [" +
-                                std::to_string(out) + ", " + std::to_string(in) +
-                                "] in bf16 (status " + std::to_string(static_cast<int>(status)) +
-                                "): both sizes must be multiples of 8.");
+    throw std::invalid_argument(
+        "cuBLASLt has no algorithm for the product of " + std::to_string(bucket) +
+        " rows with a matrix [" + std::to_string(out) + ", " + std::to_string(in) + "] in " +
+        (type == Type::kBf16 ? "bf16" : "fp8") + " (status " +
+        std::to_string(static_cast<int>(status)) + "): both sizes must be multiples of " +
+        (type == Type::kBf16 ? "8." : "16."));
   return algorithms.emplace(key, result.algo).first->second;
 }
 
 Gemm::Gemm() : state_(std::make_unique<State>()) {}
 Gemm::~Gemm() = default;
 
-void Gemm::plan(int out, int in, int rows_max) {
+void Gemm::plan(Type type, int out, int in, int rows_max) {
   const unsigned last = std::bit_ceil(static_cast<unsigned>(rows_max));
-  for (unsigned bucket = 1; bucket <= last; bucket *= 2) state_->algorithm(out, in, bucket);
+  for (unsigned bucket = 1; bucket <= last; bucket *= 2) state_->algorithm(type, out, in, bucket);
 }
 
 void Gemm::run(const Product& product, void* workspace, cudaStream_t stream) {
-  const auto& algorithm = state_->algorithm(product.out, product.in,
+  const Type type = product.type;
+  const auto& algorithm = state_->algorithm(type, product.out, product.in,
                                             std::bit_ceil(static_cast<unsigned>(product.rows)));
-  const Layout w(product.in, product.out), x(product.in, product.rows);
-  const Layout y(product.out, product.rows);
+  const Layout w(library_type(type), product.in, product.out);
+  const Layout x(library_type(type), product.in, product.rows);
+  const Layout y(CUDA_R_16BF, product.out, product.rows);
+  if (type == Type::kFp8) {
+    state_->set(type, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, product.w_scales);
+    state_->set(type, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, product.x_scales);
+  }
   const float one = 1.0F, zero = 0.0F;
-  check_lt(cublasLtMatmul(state_->handle, state_->operation, &one, product.w, w.get(), product.x,
+  check_lt(cublasLtMatmul(state_->handle, state_->of(type), &one, product.w, w.get(), product.x,
                           x.get(), &zero, product.y, y.get(), product.y, y.get(), &algorithm,
                           workspace, kWorkspaceBytes, stream),
            "The product of " + std::to_string(product.rows) + " rows with a matrix [" +

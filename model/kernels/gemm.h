@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 
 #include <cuda_bf16.h>
@@ -9,8 +8,8 @@
 
 namespace captiond::kernels {
 
-// y = x · Wᵀ of many rows through cuBLASLt: W [out, in], x [rows, in], y [rows, out], bf16,
-// row-major, summed in float32.
+// y = x · Wᵀ of many rows through cuBLASLt: W [out, in], x [rows, in], y [rows, out], row-major,
+// summed in float32. y is bf16; W and x are either bf16 or e4m3 with one float32 scale a row.
 //
 // The algorithm is cuBLASLt's first proposal for a shape and a bucket of rows (the next power of
 // two); it is asked for once, in plan() or else at the first call, which then costs host time but
@@ -26,13 +25,19 @@ class Gemm {
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
+  // Of W and x.
+  enum class Type { kBf16, kFp8 };
+
   // Chooses the algorithms for all buckets up to that of `rows_max`. Throws std::invalid_argument
   // when cuBLASLt has none for a shape.
-  void plan(int out, int in, int rows_max);
+  void plan(Type type, int out, int in, int rows_max);
 
   struct Product {
-    const __nv_bfloat16* w = nullptr;  // 16-byte aligned, as x and y
-    const __nv_bfloat16* x = nullptr;
+    Type type = Type::kBf16;
+    const void* w = nullptr;  // 16-byte aligned, as x and y
+    const void* x = nullptr;
+    const float* w_scales = nullptr;  // [out], kFp8 alone
+    const float* x_scales = nullptr;  // [rows], kFp8 alone
     __nv_bfloat16* y = nullptr;
     int out = 0;
     int in = 0;

@@ -24,22 +24,43 @@ std::string shape_of(const Matrix& w, int rows) {
          std::to_string(w.out) + ", " + std::to_string(w.in) + "]";
 }
 
+// Rows up to which the weights are streamed, in portions of kFewRowsMax rows. Unpacking a matrix
+// moves about five times its bytes, as much as two more portions.
+int streamed_rows_max(MatrixFormat format) {
+  const bool packed = format == MatrixFormat::kInt8 || format == MatrixFormat::kInt4;
+  return packed ? 3 * MatrixProducts::kFewRowsMax : MatrixProducts::kFewRowsMax;
+}
+
+// Calls body(first, count) for portions of at most kFewRowsMax of `rows` rows.
+template <typename Body>
+void in_portions(int rows, const Body& body) {
+  for (int first = 0; first < rows; first += MatrixProducts::kFewRowsMax)
+    body(static_cast<std::size_t>(first), std::min(rows - first, MatrixProducts::kFewRowsMax));
+}
+
 // The parts of a workspace, in this order: what the greedy head keeps zeroed, cuBLASLt's own, an
-// unpacked matrix, gate and up before their tail.
+// unpacked matrix (kInt8, kInt4) or packed rows and their scales (kFp8), gate and up before their
+// tail.
 struct Parts {
-  std::size_t greedy = 0, gemm = 0, matrix = 0, gate_up = 0;
+  std::size_t greedy = 0, gemm = 0, matrix = 0, row_scales = 0, gate_up = 0;
 
   static Parts of(const Matrix& w, bool gate_up, int rows, int blocks) {
     Parts parts{.greedy = aligned(greedy_scratch_bytes(blocks))};
-    if (rows <= MatrixProducts::kFewRowsMax) return parts;
+    if (rows <= streamed_rows_max(w.format)) return parts;
     const auto out = static_cast<std::size_t>(w.out), in = static_cast<std::size_t>(w.in);
     parts.gemm = aligned(Gemm::kWorkspaceBytes);
-    if (w.format != MatrixFormat::kBf16) parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
+    if (w.format == MatrixFormat::kFp8) {
+      const MatrixBytes bytes = matrix_bytes(w.format, rows, w.in);
+      parts.matrix = aligned(bytes.values);
+      parts.row_scales = aligned(bytes.scales);
+    } else if (w.format != MatrixFormat::kBf16) {
+      parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
+    }
     if (gate_up)
       parts.gate_up = aligned(out * static_cast<std::size_t>(rows) * sizeof(__nv_bfloat16));
     return parts;
   }
-  std::size_t sum() const { return greedy + gemm + matrix + gate_up; }
+  std::size_t sum() const { return greedy + gemm + matrix + row_scales + gate_up; }
 };
 
 void check_workspace(const ProductWorkspace& workspace, const Parts& parts, const Matrix& w,
@@ -59,44 +80,71 @@ void check_matrix(const Matrix& w, int rows) {
       "the values (with scales where the format has them) on a 16-byte boundary.");
 }
 
-}  // namespace
+// Bytes of a stored row: in fp8 the product runs over the padding, which is zero on both sides.
+int padded_in(const Matrix& w) {
+  return w.format == MatrixFormat::kFp8 ? (w.in + 15) / 16 * 16 : w.in;
+}
 
-struct MatrixProducts::State {
-  Gemm gemm;
-  int blocks = 0;
-
-  FewRows few(const __nv_bfloat16* x, int rows) const {
-    return {.x = x, .rows = rows, .blocks = blocks};
-  }
-
-  // Many rows: x · Wᵀ into `y` with W as it stands or unpacked.
-  void many(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows, const Parts& parts,
-            char* workspace, cudaStream_t stream) {
-    auto* values = static_cast<const __nv_bfloat16*>(w.values);
-    char* const scratch = workspace + parts.greedy;
-    if (w.format != MatrixFormat::kBf16) {
-      auto* unpacked = reinterpret_cast<__nv_bfloat16*>(scratch + parts.gemm);
-      check_cuda(unpack_matrix(w, unpacked, stream),
-                 "Unpacking a matrix for the product of " + shape_of(w, rows));
-      values = unpacked;
-    }
-    gemm.run({.w = values, .x = x, .y = y, .out = w.out, .in = w.in, .rows = rows}, scratch,
-             stream);
-  }
-};
-
-MatrixProducts::MatrixProducts() : state_(std::make_unique<State>()) {
-  int device = 0, major = 0;
+int multiprocessors_of_current_device() {
+  int device = 0, major = 0, count = 0;
   check_cuda(cudaGetDevice(&device), "Asking for the current CUDA device");
   check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
              "Asking for the CUDA device's compute capability");
-  check_cuda(cudaDeviceGetAttribute(&state_->blocks, cudaDevAttrMultiProcessorCount, device),
+  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
              "Asking for the CUDA device's multiprocessors");
   if (major != 9)
     throw std::runtime_error(
         "The CUDA kernels are built for compute capability 9.0 (H100, H200), but device " +
         std::to_string(device) + " has " + std::to_string(major) +
         ".x: build them for it, or use the device cpu.");
+  return count;
+}
+
+}  // namespace
+
+struct MatrixProducts::State {
+  Gemm gemm;
+  int blocks = 0;
+
+  // `count` rows of x [*, w.in] from row `first`.
+  FewRows few(const Matrix& w, const __nv_bfloat16* x, std::size_t first, int count) const {
+    return {.x = x + first * static_cast<std::size_t>(w.in), .rows = count, .blocks = blocks};
+  }
+
+  // Many rows: x · Wᵀ into `y`. W as it stands, or unpacked, or with the rows of x packed like it.
+  void many(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows, const Parts& parts,
+            char* workspace, cudaStream_t stream) {
+    char* const scratch = workspace + parts.greedy;
+    char* const packing = scratch + parts.gemm;
+    Gemm::Product product{.w = w.values, .x = x, .y = y, .out = w.out, .in = w.in, .rows = rows};
+    if (w.format == MatrixFormat::kFp8) {
+      const Matrix packed{.format = w.format,
+                          .values = packing,
+                          .scales = packing + parts.matrix,
+                          .out = rows,
+                          .in = w.in};
+      check_cuda(pack_matrix(x, packed, stream),
+                 "Packing rows for the product of " + shape_of(w, rows));
+      product.type = Gemm::Type::kFp8;
+      product.x = packed.values;
+      product.x_scales = static_cast<const float*>(packed.scales);
+      product.w_scales = static_cast<const float*>(w.scales);
+      product.in = padded_in(w);
+    } else if (w.format != MatrixFormat::kBf16) {
+      auto* const unpacked = reinterpret_cast<__nv_bfloat16*>(packing);
+      check_cuda(unpack_matrix(w, unpacked, stream),
+                 "Unpacking a matrix for the product of " + shape_of(w, rows));
+      product.w = unpacked;
+    }
+    gemm.run(product, scratch, stream);
+  }
+};
+
+MatrixProducts::MatrixProducts() {
+  // The device first: its sentence says more than that of cuBLASLt, which needs one.
+  const int blocks = multiprocessors_of_current_device();
+  state_ = std::make_unique<State>();
+  state_->blocks = blocks;
 }
 MatrixProducts::~MatrixProducts() = default;
 
@@ -107,8 +155,11 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
     const Parts parts = Parts::of(w, shape.gate_up, rows_max, state_->blocks);
     most.gemm = std::max(most.gemm, parts.gemm);
     most.matrix = std::max(most.matrix, parts.matrix);
+    most.row_scales = std::max(most.row_scales, parts.row_scales);
     most.gate_up = std::max(most.gate_up, parts.gate_up);
-    if (rows_max > kFewRowsMax) state_->gemm.plan(shape.out, shape.in, rows_max);
+    const auto type = w.format == MatrixFormat::kFp8 ? Gemm::Type::kFp8 : Gemm::Type::kBf16;
+    if (rows_max > streamed_rows_max(w.format))
+      state_->gemm.plan(type, w.out, padded_in(w), rows_max);
   }
   return most.sum();
 }
@@ -116,9 +167,12 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
 void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
                             ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);
-  if (rows <= kFewRowsMax) {
-    check_cuda(linear_few(w, state_->few(x, rows), y, stream),
-               "The product of " + shape_of(w, rows));
+  if (rows <= streamed_rows_max(w.format)) {
+    in_portions(rows, [&](std::size_t first, int count) {
+      check_cuda(linear_few(w, state_->few(w, x, first, count),
+                            y + first * static_cast<std::size_t>(w.out), stream),
+                 "The product of " + shape_of(w, rows));
+    });
     return;
   }
   const Parts parts = Parts::of(w, false, rows, state_->blocks);
@@ -134,9 +188,12 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, float* y, i
 void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h, int rows,
                              ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);
-  if (rows <= kFewRowsMax) {
-    check_cuda(gate_up_few(w, state_->few(x, rows), h, stream),
-               "Gate and up of " + shape_of(w, rows));
+  if (rows <= streamed_rows_max(w.format)) {
+    in_portions(rows, [&](std::size_t first, int count) {
+      check_cuda(gate_up_few(w, state_->few(w, x, first, count),
+                             h + first * static_cast<std::size_t>(w.out / 2), stream),
+                 "Gate and up of " + shape_of(w, rows));
+    });
     return;
   }
   const Parts parts = Parts::of(w, true, rows, state_->blocks);
@@ -151,13 +208,11 @@ void MatrixProducts::head_logits(const Head& head, const __nv_bfloat16* x, float
                                  ProductWorkspace, cudaStream_t stream) {
   const Matrix& w = head.embedding;
   check_matrix(w, rows);
-  for (int first = 0; first < rows; first += kFewRowsMax) {
-    const auto begin = static_cast<std::size_t>(first);
-    const int count = std::min(rows - first, kFewRowsMax);
-    check_cuda(linear_few(w, state_->few(x + begin * static_cast<std::size_t>(w.in), count),
-                          logits + begin * static_cast<std::size_t>(w.out), head.softcap, stream),
+  in_portions(rows, [&](std::size_t first, int count) {
+    check_cuda(linear_few(w, state_->few(w, x, first, count),
+                          logits + first * static_cast<std::size_t>(w.out), head.softcap, stream),
                "The product of " + shape_of(w, rows));
-  }
+  });
 }
 
 void MatrixProducts::head_greedy(const Head& head, const __nv_bfloat16* x, GreedyChoice* choices,
@@ -165,13 +220,11 @@ void MatrixProducts::head_greedy(const Head& head, const __nv_bfloat16* x, Greed
   const Matrix& w = head.embedding;
   check_matrix(w, rows);
   check_workspace(workspace, Parts::of(w, false, 1, state_->blocks), w, rows);
-  for (int first = 0; first < rows; first += kFewRowsMax) {
-    const auto begin = static_cast<std::size_t>(first);
-    const int count = std::min(rows - first, kFewRowsMax);
-    check_cuda(greedy_few(head, state_->few(x + begin * static_cast<std::size_t>(w.in), count),
-                          workspace.data, choices + first, stream),
-               "The greedy choice of " + shape_of(w, rows));
-  }
+  in_portions(rows, [&](std::size_t first, int count) {
+    check_cuda(
+        greedy_few(head, state_->few(w, x, first, count), workspace.data, choices + first, stream),
+        "The greedy choice of " + shape_of(w, rows));
+  });
 }
 
 }  // namespace captiond::kernels

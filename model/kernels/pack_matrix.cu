@@ -52,14 +52,21 @@ struct Fp8Pack {
 
 __device__ float quiet_nan() { return __int_as_float(0x7fffffff); }
 
+struct alignas(16) Eight {
+  __nv_bfloat16 value[8];
+};
+
 // The scale of the block's row: max |row| / largest, 1 for zeros, NaN where a value is not finite.
-__device__ float row_scale(const __nv_bfloat16* row, int in, float largest) {
+__device__ float row_scale(const Eight* row, int eights, float largest) {
   __shared__ float best[kThreads];
   float most = 0.0F;
-  for (int k = threadIdx.x; k < in; k += kThreads) {
-    const float size = fabsf(__bfloat162float(row[k]));
-    most = isfinite(size) ? fmaxf(most, size) : quiet_nan();
-    if (isnan(most)) break;
+  for (int i = threadIdx.x; i < eights; i += kThreads) {
+    const Eight part = row[i];
+#pragma unroll
+    for (const __nv_bfloat16 value : part.value) {
+      const float size = fabsf(__bfloat162float(value));
+      most = isfinite(size) && isfinite(most) ? fmaxf(most, size) : quiet_nan();
+    }
   }
   best[threadIdx.x] = most;
   __syncthreads();
@@ -76,21 +83,27 @@ __device__ float row_scale(const __nv_bfloat16* row, int in, float largest) {
 
 template <class Pack>
 __global__ void __launch_bounds__(kThreads) pack_rows_kernel(const PackArguments matrix) {
+  let_next_kernel_start();
   wait_for_previous_kernels();
   using Weights = typename Pack::Weights;
   const std::size_t row = blockIdx.x;
-  const __nv_bfloat16* source = matrix.source + row * matrix.in;
-  const float scale = row_scale(source, matrix.in, Pack::kLargest);
+  const auto* source = reinterpret_cast<const Eight*>(matrix.source + row * matrix.in);
+  const int eights = matrix.in / 8;
+  const float scale = row_scale(source, eights, Pack::kLargest);
   if (threadIdx.x == 0) reinterpret_cast<float*>(matrix.scales)[row] = scale;
   const int chunks = chunks_of<Weights>(matrix.in);
   auto* target = reinterpret_cast<uint4*>(matrix.values) + row * chunks;
   for (int chunk = threadIdx.x; chunk < chunks; chunk += kThreads) {
     std::uint32_t words[4] = {0, 0, 0, 0};
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const int k = chunk * 16 + i / 4 * 4 + Pack::weight_at(i % 4);
-      const float value = k < matrix.in ? __bfloat162float(source[k]) / scale : 0.0F;
-      words[i / 4] |= Pack::byte_of(value) << (i % 4 * 8);
+    for (int half = 0; half < 2; ++half) {
+      if (chunk * 2 + half >= eights) break;
+      const Eight part = source[chunk * 2 + half];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float value = __bfloat162float(part.value[i / 4 * 4 + Pack::weight_at(i % 4)]);
+        words[half * 2 + i / 4] |= Pack::byte_of(value / scale) << (i % 4 * 8);
+      }
     }
     target[chunk] = {words[0], words[1], words[2], words[3]};
   }
@@ -116,6 +129,7 @@ __host__ __device__ constexpr int scale_place(int group) {
 __host__ __device__ constexpr int scales_in_row(int in) { return (in + 255) / 256 * 8; }
 
 __global__ void __launch_bounds__(kThreads) pack_groups_kernel(const PackArguments matrix) {
+  let_next_kernel_start();
   wait_for_previous_kernels();
   const std::size_t row = blockIdx.x;
   auto* scales = reinterpret_cast<__nv_bfloat16*>(matrix.scales) + row * scales_in_row(matrix.in);

@@ -24,8 +24,10 @@ MatrixBytes matrix_bytes(MatrixFormat format, int out, int in);
 //   kInt4  of 32 consecutive values of a row: scale = bf16(m / -8), where m is the one of largest
 //          magnitude (the first of them), value = round to even(w / scale) within -8 … 7
 //
-// A row or group of zeros has the scale 1. Enqueues and returns; cudaErrorInvalidValue for a bad
-// shape or format.
+// A row or group of zeros has the scale 1; one with a value that is not finite has the scale NaN.
+// The rows may as well be those of activations: in kFp8 both sides of a product of many rows are
+// packed alike, so that the order of bytes inside a row does not matter there. Enqueues and
+// returns; cudaErrorInvalidValue for a bad shape or format.
 [[nodiscard]] cudaError_t pack_matrix(const __nv_bfloat16* source, const Matrix& matrix,
                                       cudaStream_t stream) noexcept;
 

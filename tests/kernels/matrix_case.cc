@@ -73,24 +73,6 @@ void quantise_group(const __nv_bfloat16* group, float* worth) {
   }
 }
 
-std::vector<float> worth_of(MatrixFormat format, const std::vector<__nv_bfloat16>& source, int in) {
-  std::vector<float> worth(source.size());
-  const auto width = static_cast<std::size_t>(in);
-  in_parallel(source.size() / width, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t row = begin; row < end; ++row) {
-      const __nv_bfloat16* values = source.data() + row * width;
-      float* target = worth.data() + row * width;
-      if (format == MatrixFormat::kBf16)
-        for (std::size_t k = 0; k < width; ++k) target[k] = __bfloat162float(values[k]);
-      else if (format == MatrixFormat::kInt4)
-        for (std::size_t k = 0; k < width; k += 32) quantise_group(values + k, target + k);
-      else
-        quantise_row(format, values, target, width);
-    }
-  });
-  return worth;
-}
-
 }  // namespace
 
 void in_parallel(std::size_t count, const std::function<void(std::size_t, std::size_t)>& body) {
@@ -111,13 +93,32 @@ std::vector<__nv_bfloat16> uniform_bf16(std::size_t count, std::uint64_t seed, f
   return values;
 }
 
+std::vector<float> packed_worth(MatrixFormat format, const std::vector<__nv_bfloat16>& source,
+                                int in) {
+  std::vector<float> worth(source.size());
+  const auto width = static_cast<std::size_t>(in);
+  in_parallel(source.size() / width, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin; row < end; ++row) {
+      const __nv_bfloat16* values = source.data() + row * width;
+      float* target = worth.data() + row * width;
+      if (format == MatrixFormat::kBf16)
+        for (std::size_t k = 0; k < width; ++k) target[k] = __bfloat162float(values[k]);
+      else if (format == MatrixFormat::kInt4)
+        for (std::size_t k = 0; k < width; k += 32) quantise_group(values + k, target + k);
+      else
+        quantise_row(format, values, target, width);
+    }
+  });
+  return worth;
+}
+
 MatrixCase::MatrixCase(MatrixFormat format, int out, int in, std::uint64_t seed)
     : MatrixCase(
           format, out, in,
           uniform_bf16(static_cast<std::size_t>(out) * static_cast<std::size_t>(in), seed, 0.1F)) {}
 
 MatrixCase::MatrixCase(MatrixFormat format, int out, int in, std::vector<__nv_bfloat16> given)
-    : source(std::move(given)), worth(worth_of(format, source, in)) {
+    : source(std::move(given)), worth(packed_worth(format, source, in)) {
   const MatrixBytes bytes = matrix_bytes(format, out, in);
   values_ = DeviceArray<char>(bytes.values);
   matrix = {.format = format, .values = values_.data(), .out = out, .in = in};
@@ -139,11 +140,13 @@ std::string MatrixCase::name() const {
 
 std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<__nv_bfloat16>& x,
                                    int rows) {
+  return exact_product(w, packed_worth(MatrixFormat::kBf16, x, w.matrix.in), rows);
+}
+
+std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<float>& x, int rows) {
   const auto in = static_cast<std::size_t>(w.matrix.in),
              out = static_cast<std::size_t>(w.matrix.out);
   const auto count = static_cast<std::size_t>(rows);
-  std::vector<float> wide_x(count * in);
-  for (std::size_t i = 0; i < wide_x.size(); ++i) wide_x[i] = __bfloat162float(x[i]);
   std::vector<Bounded> result(count * out);
   in_parallel(out, [&](std::size_t begin, std::size_t end) {
     for (std::size_t o = begin; o < end; ++o)
@@ -151,7 +154,7 @@ std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<__nv_b
         double sum = 0, magnitude = 0;
         for (std::size_t k = 0; k < in; ++k) {
           const double product =
-              static_cast<double>(w.worth[o * in + k]) * static_cast<double>(wide_x[n * in + k]);
+              static_cast<double>(w.worth[o * in + k]) * static_cast<double>(x[n * in + k]);
           sum += product;
           magnitude += std::fabs(product);
         }

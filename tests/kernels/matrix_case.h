@@ -45,9 +45,14 @@ struct Bounded {
   double limit = 0;
 };
 
+// What `values` [*, in] are worth once packed: value * scale (kInt4: rounded to bf16, as defined).
+std::vector<float> packed_worth(MatrixFormat format, const std::vector<__nv_bfloat16>& values,
+                                int in);
+
 // x · Wᵀ [rows, out] in float64. The limit is what float32 sums may be off: 2⁻¹⁷ of Σ |x| |w|.
 // Chains of up to 120 mma, each of which may truncate at 2⁻²³ of its largest term, and seven
 // additions of warps stay below it; a product that is lost or counted twice does not.
+std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<float>& x, int rows);
 std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<__nv_bfloat16>& x,
                                    int rows);
 

@@ -58,8 +58,7 @@ double gelu_tanh(double x) {
 // gelu(gate) * up with transformers' rounding points. Where a sum stands at the border of two bf16
 // values, either may come out: half a unit in the last place of gate, up, the gelu and the product
 // each, and 5 % for the products of these errors.
-std::vector<Bounded> exact_gate_up(const MatrixCase& w, const std::vector<__nv_bfloat16>& x,
-                                   int rows) {
+std::vector<Bounded> exact_gate_up(const MatrixCase& w, const std::vector<float>& x, int rows) {
   const auto inner = static_cast<std::size_t>(w.matrix.out / 2);
   const auto both = exact_product(w, x, rows);
   std::vector<Bounded> h;
@@ -81,7 +80,7 @@ void check_gate_up(MatrixFormat format, const Shape& shape, const std::vector<in
   const int most = *std::max_element(row_counts.begin(), row_counts.end());
   ProductCase product(w.matrix, true, most);
   const auto x = input(most, shape.second);
-  const auto exact = exact_gate_up(w, x, most);
+  const auto exact = exact_gate_up(w, packed_worth(MatrixFormat::kBf16, x, shape.second), most);
   for (const int rows : row_counts) {
     const std::vector<Bounded> want(
         exact.begin(), exact.begin() + static_cast<std::ptrdiff_t>(rows) * (shape.first / 2));
@@ -122,10 +121,33 @@ BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
 }
 
 BOOST_AUTO_TEST_CASE(many_rows_equal_the_exact_product) {
-  for (const MatrixFormat format : kFormats) {
+  for (const MatrixFormat format :
+       {MatrixFormat::kBf16, MatrixFormat::kInt8, MatrixFormat::kInt4}) {
     check_linear(format, {64, 64}, {65, 100, 513});
-    check_linear(format, {3840, 4096}, {65, 130});
-    check_gate_up(format, {272, 96}, {65, 300});
+    check_linear(format, {3840, 4096}, {65, 130, 200});
+    check_gate_up(format, {272, 96}, {65, 192, 300});
+  }
+}
+
+BOOST_AUTO_TEST_CASE(many_rows_in_fp8_equal_the_exact_product_of_packed_rows) {
+  for (const Shape& shape : std::vector<Shape>{{64, 64}, {272, 1000}, {3840, 4096}}) {
+    const auto& [out, in] = shape;
+    const MatrixCase w(MatrixFormat::kFp8, out, in);
+    constexpr int kRows = 300;
+    ProductCase product(w.matrix, true, kRows);
+    const auto x = input(kRows, in);
+    const auto packed = packed_worth(MatrixFormat::kFp8, x, in);
+    const auto exact = exact_product(w, packed, kRows);
+    for (const int rows : {65, 128, 300}) {
+      const std::vector<Bounded> want(exact.begin(),
+                                      exact.begin() + static_cast<std::ptrdiff_t>(rows) * out);
+      within(widened(product.linear(w.matrix, first_rows(x, rows, in), rows)),
+             rounded_to_bf16(want), w.name() + ", packed rows: " + std::to_string(rows));
+      const std::vector<float> part(packed.begin(),
+                                    packed.begin() + static_cast<std::ptrdiff_t>(rows) * in);
+      within(widened(product.gate_up(w.matrix, first_rows(x, rows, in), rows)),
+             exact_gate_up(w, part, rows), "gate and up of packed rows");
+    }
   }
 }
 
