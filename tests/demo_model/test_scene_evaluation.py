@@ -10,7 +10,7 @@ import numpy
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from test_scenes import small_sprites  # noqa: E402
-from tools.demo_model import scene_evaluation, scenes, sentences  # noqa: E402
+from tools.demo_model import drawing, scene_evaluation, scenes, sentences, sprites  # noqa: E402
 
 WHOLE = scene_evaluation.WHOLE
 
@@ -56,6 +56,15 @@ class Questions(unittest.TestCase):
             self.assertEqual(one.text, other.text)
             numpy.testing.assert_array_equal(one.patches, other.patches)
             self.assertEqual(sentences.split_of(one.text, scenes.HELD_SHARE), "held")
+
+    def test_the_unseen_style_has_none_of_our_own_shapes(self):
+        reader = scenes.Reader(scenes.Vocabulary())
+        with tempfile.TemporaryDirectory() as folder:
+            path = small_sprites(folder, (sprites.UNSEEN_STYLE,))
+            shown = scene_evaluation.questions(path, (sprites.UNSEEN_STYLE,), 40)
+        words = {thing.word for scene in shown for thing in reader.read(scene.text).things}
+        self.assertFalse(words & set(drawing.SHAPES))
+        self.assertGreater(len(words), 30)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import time
 
 import numpy
 
-from . import patches, pictures, prompt, scenes, sprites
+from . import drawing, patches, pictures, prompt, scenes, sprites
 
 SEED = 41
 TOKENS_MAX = 48
@@ -24,8 +24,13 @@ WHOLE = "whole sentence"
 
 
 def questions(sprite_file, styles, number, seed=SEED):
-    """Held-out scenes: every kind as often as the others, grids as in training."""
+    """Held-out scenes: every kind as often as the others, grids as in training.
+
+    Our own shapes look the same in every style, so there are none of them in the unseen one."""
     painter, chooser = pictures.Painter(sprite_file, "held", styles), random.Random(seed)
+    if sprites.UNSEEN_STYLE in styles:
+        coloured = painter.vocabulary.coloured
+        painter.vocabulary.coloured = [word for word in coloured if word not in drawing.SHAPES]
     kinds = list(scenes.KINDS)
     return [painter.make(chooser, kind=kinds[place % len(kinds)]) for place in range(number)]
 
