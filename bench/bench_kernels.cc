@@ -3,7 +3,7 @@
 // 8192 x 8192. Launches stand in a CUDA graph one after another, as in a step; weights rotate
 // through more than 512 MB, so that the cache holds none of them.
 //
-// Usage: bench_kernels [bf16|fp8|int8|int4 …]; none: all formats.
+// Usage: bench_kernels [bf16|fp8|int8|int4 …] [step|each …]; none: all formats, all tables.
 
 #include <algorithm>
 #include <cstdint>
@@ -321,38 +321,56 @@ void print_step(MatrixProducts& products, Stopwatch& watch, const Limits& limits
   std::fflush(stdout);
 }
 
-void bench(std::span<const std::string_view> wanted) {
+constexpr std::string_view kTables[] = {"step", "each"};
+
+bool is_format(std::string_view word) {
+  return std::any_of(std::begin(kFormats), std::end(kFormats),
+                     [&](const Format& format) { return format.name == word; });
+}
+bool is_table(std::string_view word) {
+  return std::find(std::begin(kTables), std::end(kTables), word) != std::end(kTables);
+}
+
+// Whether `name` was asked for, or nothing of its kind was.
+template <typename Kind>
+bool wanted(std::span<const std::string_view> words, std::string_view name, Kind is_of_kind) {
+  return std::find(words.begin(), words.end(), name) != words.end() ||
+         std::none_of(words.begin(), words.end(), is_of_kind);
+}
+
+void bench(std::span<const std::string_view> words) {
   MatrixProducts products;
   Stopwatch watch;
   const Limits limits = measure_limits(products, watch);
-  std::printf("memory is read at %.0f GB/s, bf16 multiplied at %.0f TFLOP/s\n\n",
+  std::printf("memory is read at %.0f GB/s, bf16 multiplied at %.0f TFLOP/s\n",
               limits.bytes_per_s * 1e-9, 2e-12 * limits.multiply_adds_per_s);
-  const auto each = [&](const std::function<void(const Format&)>& body) {
+  if (wanted(words, "step", is_table)) {
+    std::puts(
+        "\n| weights | all products of a step, rows | ms | GB/s | rows/s | limit ÷ measured |");
+    std::puts("|---|---|---|---|---|---|");
     for (const Format& format : kFormats)
-      if (wanted.empty() || std::find(wanted.begin(), wanted.end(), format.name) != wanted.end())
-        body(format);
-  };
-  std::puts("| weights | all products of a step, rows | ms | GB/s | rows/s | limit ÷ measured |");
-  std::puts("|---|---|---|---|---|---|");
-  each([&](const Format& format) { print_step(products, watch, limits, format); });
-  std::puts("\n| weights | product | rows | µs | GB/s | TFLOP/s | limit ÷ measured |");
-  std::puts("|---|---|---|---|---|---|---|");
-  each([&](const Format& format) {
-    for (const Case& one : kCases) print_case(products, watch, limits, format, one);
-  });
+      if (wanted(words, format.name, is_format)) print_step(products, watch, limits, format);
+  }
+  if (wanted(words, "each", is_table)) {
+    std::puts("\n| weights | product | rows | µs | GB/s | TFLOP/s | limit ÷ measured |");
+    std::puts("|---|---|---|---|---|---|---|");
+    for (const Format& format : kFormats)
+      for (const Case& one : kCases)
+        if (wanted(words, format.name, is_format)) print_case(products, watch, limits, format, one);
+  }
 }
 
 }  // namespace
 
 int main(int count, char** words) {
   try {
-    const std::vector<std::string_view> wanted(words + 1, words + count);
-    for (const std::string_view word : wanted)
-      if (std::none_of(std::begin(kFormats), std::end(kFormats),
-                       [&](const Format& format) { return format.name == word; }))
-        throw std::invalid_argument("bench_kernels knows bf16, fp8, int8 and int4, not " +
-                                    std::string(word) + ".");
-    bench(wanted);
+    const std::vector<std::string_view> asked(words + 1, words + count);
+    for (const std::string_view word : asked)
+      if (!is_format(word) && !is_table(word))
+        throw std::invalid_argument(
+            "bench_kernels knows bf16, fp8, int8, int4, step and each, not " + std::string(word) +
+            ".");
+    bench(asked);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_kernels: %s\n", error.what());
     return 2;
