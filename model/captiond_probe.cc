@@ -124,6 +124,9 @@ int probe(int argc, char** argv) {
   }
   std::shared_ptr<Engine> engine;
   ProbePrompt prompt;
+  arguments.engine.report = [](const std::string& sentence) {
+    std::fprintf(stderr, "captiond-probe: %s\n", sentence.c_str());
+  };
   try {
     engine = Engine::open(arguments.engine);
     prompt = read_probe_prompt(arguments.prompt, *engine);

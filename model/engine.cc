@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/context_handle.h"
+#include "model/cuda_forward.h"
 #include "model/engine_loop.h"
 #include "model/reference_forward.h"
 
@@ -72,12 +73,16 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
   const TextConfig& text = checkpoint->config().text;
   const GenerationConfig& generation = checkpoint->generation_config();
   const std::size_t pages = (options.kv_positions + kPagePositions - 1) / kPagePositions;
+  const ForwardSetting forward_setting{.device = options.device,
+                                       .dtype = options.dtype,
+                                       .vision_mask = options.vision_mask,
+                                       .pages = pages,
+                                       .step_rows_max = options.step_rows_max,
+                                       .threads = options.threads};
   std::unique_ptr<Forward> forward =
-      make_reference_forward(checkpoint, {.device = options.device,
-                                          .dtype = options.dtype,
-                                          .vision_mask = options.vision_mask,
-                                          .pages = pages,
-                                          .threads = options.threads});
+      options.device == Device::kCuda
+          ? make_cuda_forward(checkpoint, forward_setting, options.report)
+          : make_reference_forward(checkpoint, forward_setting);
   const EngineLoop::Setting setting{
       .step_rows_max = options.step_rows_max,
       .pages = pages,

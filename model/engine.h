@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <stdexcept>
+#include <string>
 
 #include "model/audio_patches.h"
 #include "model/checkpoint.h"
@@ -32,6 +33,8 @@ struct EngineOptions {
   std::size_t kv_positions = 65536;  // KV budget shared by all contexts, allocated at start
   std::size_t step_rows_max = 512;   // rows of one forward step; a whole picture may exceed it
   int threads = 0;                   // CPU threads of one step; 0: as many as there are cores
+  // Told during open(), in one sentence, what the memory of a GPU is used for. May be empty.
+  std::function<void(const std::string& sentence)> report = {};
 };
 
 // A request that can never be served as asked: longer than max_position_embeddings, a modality

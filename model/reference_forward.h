@@ -1,22 +1,12 @@
 #pragma once
 
-#include <cstddef>
 #include <memory>
 
 #include "model/checkpoint.h"
-#include "model/engine.h"
 #include "model/forward.h"
+#include "model/forward_setting.h"
 
 namespace captiond {
-
-// What Engine::open hands to a forward pass.
-struct ForwardSetting {
-  Device device = Device::kCpu;
-  Dtype dtype = Dtype::kFloat32;
-  VisionMask vision_mask = VisionMask::kFullBidirectional;
-  std::size_t pages = 0;  // of each KvGroup that the model has layers of
-  int threads = 0;        // of one step on the CPU; 0: as many as there are cores
-};
 
 // The forward pass in ATen operations, for any device: the CPU's own and the oracle of others.
 // Weights of the checkpoint's dtype are used where they are mapped, others are converted once.

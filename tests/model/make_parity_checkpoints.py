@@ -1,6 +1,6 @@
 """Makes small random checkpoints and writes what transformers computes with them.
 
-    make_parity_checkpoints.py FOLDER
+    make_parity_checkpoints.py FOLDER [NAME…]
 
 FOLDER/NAME is a checkpoint as transformers saves it, with cases.json and cases.safetensors beside
 it for test_engine_parity: prompts, logits of every position in float32 under both vision masks,
@@ -36,7 +36,7 @@ class Shape:
 
     def __init__(self, layers, heads, kv_heads, head_dims, window, vocabulary=320, hidden=64,
                  vision=True, audio=True, key_is_value=True, softcap=30.0, suppress=True,
-                 positions=128, long_prompt=0, shard=None, saved=torch.float32):
+                 positions=128, long_prompt=0, shard=None, saved=torch.float32, keys=0.5):
         self.__dict__.update(locals())
 
 
@@ -59,6 +59,9 @@ SHAPES = {
     # The published pattern in small: five sliding layers and a full one, 16 heads on 8 and 1.
     "published_pattern": Shape("SSSSSF", 16, (8, 1), (16, 32), 24, hidden=80, positions=40,
                                saved=torch.bfloat16),
+    # The heads of the 12B on a narrow stream, and a prompt of several windows.
+    "published_heads": Shape("SSF", 16, (8, 1), (256, 512), 40, long_prompt=210, keys=0.12,
+                             saved=torch.bfloat16),
 }
 
 
@@ -80,7 +83,7 @@ def make_config(shape):
 
 
 @torch.no_grad()
-def randomise(model, generator):
+def randomise(model, shape, generator):
     """Weights that make every term of the forward pass matter; norms and scalars are not ones."""
     def normal(tensor, deviation, mean=0.0):
         tensor.copy_(torch.randn(tensor.shape, generator=generator) * deviation + mean)
@@ -92,7 +95,7 @@ def randomise(model, generator):
         if "q_norm" in name:
             normal(tensor, 0.2, 1.0)
         elif "k_norm" in name:  # scores are not scaled; the published weights do it here
-            normal(tensor, 0.15, 0.5)
+            normal(tensor, 0.3 * shape.keys, shape.keys)
         elif "norm.weight" in name or "layernorm.weight" in name or "_ln" in name and tensor.dim() == 1:
             normal(tensor, 0.5, 0.0 if "bias" in name else 1.0)
         elif "pos_embedding" in name:
@@ -295,7 +298,7 @@ def make_checkpoint(folder, name, shape):
     torch.manual_seed(0)
     config = make_config(shape)
     model = Gemma4UnifiedForConditionalGeneration(config)
-    randomise(model, generator)
+    randomise(model, shape, generator)
     suppressed = [config.eoa_token_index, config.eoi_token_id, 1] if shape.suppress else None
     model.generation_config = GenerationConfig(eos_token_id=[1, 106], pad_token_id=0,
                                                suppress_tokens=suppressed)
@@ -317,8 +320,8 @@ def main():
     torch.set_num_threads(1)  # so small that a second thread only waits
     transformers.logging.set_verbosity_error()
     folder = pathlib.Path(sys.argv[1])
-    for name, shape in SHAPES.items():
-        make_checkpoint(folder / name, name, shape)
+    for name in sys.argv[2:] or SHAPES:
+        make_checkpoint(folder / name, name, SHAPES[name])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+#include "bench/device_rates.h"
+
+#include <ATen/ATen.h>
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/cuda_error.h"
+
+namespace captiond {
+namespace {
+
+constexpr int kPasses = 10;
+constexpr std::int64_t kSide = 8192;
+constexpr std::int64_t kFloats = std::int64_t{1} << 30;
+
+// Best of the passes, on the default stream that libtorch uses.
+double seconds_of(const std::function<void()>& body) {
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  kernels::check_cuda(cudaEventCreate(&begin), "Making an event");
+  kernels::check_cuda(cudaEventCreate(&end), "Making an event");
+  double best = 1e9;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    kernels::check_cuda(cudaEventRecord(begin, nullptr), "Recording an event");
+    body();
+    kernels::check_cuda(cudaEventRecord(end, nullptr), "Recording an event");
+    kernels::check_cuda(cudaEventSynchronize(end), "Measuring the GPU");
+    float milliseconds = 0;
+    kernels::check_cuda(cudaEventElapsedTime(&milliseconds, begin, end), "Measuring the GPU");
+    best = std::min(best, static_cast<double>(milliseconds) / 1e3);
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  return best;
+}
+
+void measure_memory(DeviceRates& rates) {
+  const at::Tensor numbers = at::ones({kFloats}, at::TensorOptions(at::kCUDA).dtype(at::kFloat));
+  at::Tensor sum;
+  rates.read_bytes_per_s =
+      static_cast<double>(kFloats) * 4 / seconds_of([&] { sum = at::sum(numbers); });
+  const auto half = static_cast<std::size_t>(kFloats) * 2;
+  auto* data = static_cast<std::byte*>(numbers.data_ptr());
+  rates.copy_bytes_per_s =
+      2 * static_cast<double>(half) / seconds_of([&] {
+        kernels::check_cuda(
+            cudaMemcpyAsync(data + half, data, half, cudaMemcpyDeviceToDevice, nullptr), "Copying");
+      });
+}
+
+void measure_products(DeviceRates& rates) {
+  const auto options = at::TensorOptions(at::kCUDA).dtype(at::kBFloat16);
+  const at::Tensor a = at::randn({kSide, kSide}, options);
+  const at::Tensor b = at::randn({kSide, kSide}, options);
+  at::Tensor c = at::empty({kSide, kSide}, options);
+  rates.multiply_adds_per_s =
+      static_cast<double>(kSide) * kSide * kSide / seconds_of([&] { at::mm_out(c, a, b); });
+}
+
+}  // namespace
+
+DeviceRates device_rates() {
+  DeviceRates rates;
+  measure_memory(rates);
+  measure_products(rates);
+  c10::cuda::CUDACachingAllocator::emptyCache();  // what is measured next wants the memory
+  return rates;
+}
+
+}  // namespace captiond

@@ -1,0 +1,431 @@
+#include "model/cuda_forward.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/bfloat16.h"
+#include "model/check.h"
+#include "model/cuda_graph.h"
+#include "model/cuda_kv_storage.h"
+#include "model/cuda_media.h"
+#include "model/cuda_memory.h"
+#include "model/cuda_outputs.h"
+#include "model/cuda_products.h"
+#include "model/cuda_step.h"
+#include "model/cuda_weights.h"
+#include "model/kernels/attention.h"
+#include "model/kernels/cuda_error.h"
+#include "model/kernels/embedding.h"
+#include "model/kernels/kv_copy.h"
+#include "model/kernels/matrix_products.h"
+#include "model/kernels/norm.h"
+#include "model/kernels/rotary.h"
+
+namespace captiond {
+namespace {
+
+using Value = __nv_bfloat16;
+
+// Rows of a decode step, padded to the next of these, run as a graph.
+constexpr std::array<std::size_t, 7> kBuckets = {1, 2, 4, 8, 16, 32, 64};
+// One call of the decode attention serves this many rows; its scratch grows with them.
+constexpr std::size_t kDecodeRows = kBuckets.back();
+// Rows that a picture alone may have beyond step_rows_max: the largest published budget.
+constexpr std::size_t kPictureRowsMax = 1120;
+
+std::size_t index_of(KvGroup group) { return static_cast<std::size_t>(group); }
+
+LayerType type_of(KvGroup group) {
+  return group == KvGroup::kSliding ? LayerType::kSliding : LayerType::kFull;
+}
+
+// Rotary embedding of one layer type: reference model.md 1 and TextConfig.
+DeviceMemory inverse_frequencies(const AttentionConfig& attention) {
+  const RopeConfig& rope = attention.rope;
+  std::vector<float> frequencies;
+  for (std::int64_t i = 0; i < rope.rotary_pairs; ++i) {
+    // In float32 throughout, as transformers computes it.
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(attention.head_dim);
+    const float power = std::pow(static_cast<float>(rope.theta), exponent);
+    frequencies.push_back(1.0F / power / static_cast<float>(rope.factor));
+  }
+  const std::size_t bytes = frequencies.size() * sizeof(float);
+  DeviceMemory memory(std::max<std::size_t>(bytes, sizeof(float)), "the rotary frequencies");
+  kernels::check_cuda(cudaMemcpy(memory.data(), frequencies.data(), bytes, cudaMemcpyHostToDevice),
+                      "Sending the rotary frequencies");
+  return memory;
+}
+
+// Activations of one step, reused by every layer.
+struct Buffers {
+  DeviceMemory hidden;     // [rows, hidden_size], the residual stream
+  DeviceMemory normal;     // [rows, hidden_size], what a sublayer reads and writes
+  DeviceMemory projected;  // [rows, queries, keys and values]
+  DeviceMemory query;      // [rows, heads * head_dim]
+  DeviceMemory attended;   // [rows, heads * head_dim]
+  DeviceMemory active;     // [rows, intermediate_size]
+  DeviceMemory attention;  // scratch of the decode attention
+
+  std::size_t bytes() const {
+    return hidden.bytes() + normal.bytes() + projected.bytes() + query.bytes() + attended.bytes() +
+           active.bytes() + attention.bytes();
+  }
+};
+
+class CudaForward final : public Forward {
+ public:
+  CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint, const ForwardSetting& setting);
+
+  void run(const Step& step, const RowSink& sink) override;
+
+  std::string report(const CudaDevice& before) const;
+
+ private:
+  // Whose attention a pass over the layers computes, and how.
+  enum class Pass { kDecode, kMixed };
+
+  std::vector<kernels::ProductShape> shapes() const;
+  Buffers make_buffers() const;
+  int keys_max(KvGroup group) const;
+  void capture_graphs();
+  std::size_t bucket_of(const Step& step) const;
+  void copy_pages();
+  void embed_tokens(std::size_t rows);
+  void run_layers(std::size_t rows, Pass pass);
+  void run_attention(std::size_t index, std::size_t rows, Pass pass);
+  void attend(std::size_t index, std::size_t rows, Pass pass);
+  void run_feedforward(std::size_t index, std::size_t rows);
+
+  const std::shared_ptr<const Checkpoint> checkpoint_;
+  const ModelConfig& config_;
+  const TextConfig& text_;
+  const ForwardSetting setting_;
+  const std::size_t rows_max_;
+  const CudaWeights weights_;
+  const CudaKvStorage kv_;
+  const CudaProducts products_;
+  CudaStep step_;
+  CudaMedia media_;
+  CudaOutputs outputs_;
+  std::array<DeviceMemory, kKvGroupCount> inverse_frequency_;
+  const Buffers buffers_;
+  std::vector<CudaGraph> graphs_;  // by kBuckets
+};
+
+CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
+                         const ForwardSetting& setting)
+    : checkpoint_(checkpoint),
+      config_(checkpoint->config()),
+      text_(config_.text),
+      setting_(setting),
+      rows_max_(std::max(setting.step_rows_max + (config_.vision ? kPictureRowsMax : 0),
+                         kBuckets.back())),
+      weights_(*checkpoint),
+      kv_(text_, setting.pages),
+      products_(shapes(), rows_max_),
+      step_(text_,
+            {.vision_mask = setting.vision_mask,
+             .rows_max = rows_max_,
+             .pages_max = std::min(
+                 setting.pages,
+                 static_cast<std::size_t>(text_.max_position_embeddings) / kPagePositions + 1)}),
+      media_(config_, weights_, rows_max_),
+      outputs_(*checkpoint, weights_),
+      buffers_(make_buffers()) {
+  for (const KvGroup group : kKvGroups) {
+    inverse_frequency_[index_of(group)] = inverse_frequencies(text_.attention(type_of(group)));
+  }
+  capture_graphs();
+}
+
+std::vector<kernels::ProductShape> CudaForward::shapes() const {
+  std::vector<kernels::ProductShape> shapes;
+  const auto append = [&](const kernels::Matrix& matrix, bool gate_up) {
+    shapes.push_back(
+        {.format = matrix.format, .out = matrix.out, .in = matrix.in, .gate_up = gate_up});
+  };
+  for (const CudaWeights::Layer& layer : weights_.layers()) {
+    append(layer.query_key_value, false);
+    append(layer.attention_out, false);
+    append(layer.gate_up, true);
+    append(layer.down, false);
+  }
+  append(weights_.embedding(), false);
+  CudaMedia::append_shapes(weights_, shapes);
+  return shapes;
+}
+
+// The most keys that a row of a decode step may see.
+int CudaForward::keys_max(KvGroup group) const {
+  std::size_t keys = std::min(setting_.pages * kPagePositions,
+                              static_cast<std::size_t>(text_.max_position_embeddings));
+  if (group == KvGroup::kSliding) {
+    keys = std::min(keys, static_cast<std::size_t>(text_.sliding_window));
+  }
+  return static_cast<int>(keys);
+}
+
+Buffers CudaForward::make_buffers() const {
+  std::size_t projected = 0;
+  std::size_t attended = 0;
+  std::size_t scratch = 0;
+  for (std::size_t i = 0; i < weights_.layers().size(); ++i) {
+    const CudaWeights::Layer& layer = weights_.layers()[i];
+    projected = std::max(projected, static_cast<std::size_t>(layer.query_key_value.out));
+    attended = std::max(attended, static_cast<std::size_t>(layer.attention_out.in));
+    // A row of a picture, computed again, sees the picture beyond the window.
+    const std::size_t keys = static_cast<std::size_t>(keys_max(kv_.group(i))) + kPictureRowsMax;
+    scratch = std::max(scratch, kernels::decode_workspace_bytes(
+                                    static_cast<int>(text_.heads), kv_.layer(i).head_dim,
+                                    static_cast<int>(kDecodeRows), static_cast<int>(keys)));
+  }
+  const auto rows_of = [&](std::size_t width) {
+    DeviceMemory memory(rows_max_ * width * sizeof(Value), "the activations of a step");
+    // Padding rows are computed as well: what they hold never counts, but must not be a trap.
+    kernels::check_cuda(cudaMemset(memory.data(), 0, memory.bytes()), "Clearing activations");
+    return memory;
+  };
+  const auto hidden = static_cast<std::size_t>(text_.hidden_size);
+  Buffers buffers{.hidden = rows_of(hidden),
+                  .normal = rows_of(hidden),
+                  .projected = rows_of(projected),
+                  .query = rows_of(attended),
+                  .attended = rows_of(attended),
+                  .active = rows_of(static_cast<std::size_t>(text_.intermediate_size)),
+                  .attention = DeviceMemory(scratch, "the attention")};
+  kernels::check_cuda(cudaMemset(buffers.attention.data(), 0, scratch), "Clearing scratch memory");
+  kernels::check_cuda(cudaDeviceSynchronize(), "Clearing memory");
+  return buffers;
+}
+
+void CudaForward::capture_graphs() {
+  for (const std::size_t rows : kBuckets) {
+    // Padding alone: it loads every kernel, which a capture cannot, and computes nothing.
+    step_.send({}, rows, products_.stream());
+    const auto pass = [&] {
+      embed_tokens(rows);
+      run_layers(rows, Pass::kDecode);
+    };
+    pass();
+    products_.synchronize();
+    graphs_.emplace_back(products_.stream(), pass);
+  }
+}
+
+// The bucket whose graph computes the step, or kBuckets.size(): none.
+std::size_t CudaForward::bucket_of(const Step& step) const {
+  for (const StepSlice& slice : step.slices) {
+    if (!std::holds_alternative<IdRows>(slice.rows) || slice.count >= CudaStep::kTileRowsLeast) {
+      return kBuckets.size();
+    }
+  }
+  const auto bucket = std::lower_bound(kBuckets.begin(), kBuckets.end(), step.rows());
+  return static_cast<std::size_t>(bucket - kBuckets.begin());
+}
+
+void CudaForward::run(const Step& step, const RowSink& sink) {
+  try {
+    const std::size_t bucket = bucket_of(step);
+    const bool in_graph = bucket < kBuckets.size();
+    const std::size_t rows = in_graph && step.rows() > 0 ? kBuckets[bucket] : step.rows();
+    step_.send(step, rows, products_.stream());
+    copy_pages();
+    if (rows > 0 && in_graph) {
+      graphs_[bucket].launch(products_.stream());
+    } else if (rows > 0) {
+      embed_tokens(rows);
+      media_.embed(step, buffers_.hidden.as<Value>(), products_);
+      run_layers(rows, Pass::kMixed);
+    }
+    outputs_.hand_over(step, buffers_.hidden.as<Value>(), step_.outputs(), products_, sink);
+    products_.synchronize();
+  } catch (...) {
+    // Nothing of this step may still be under way when the next one writes the pinned memory. A
+    // second failure says nothing new.
+    cudaStreamSynchronize(products_.stream());
+    throw;
+  }
+}
+
+void CudaForward::copy_pages() {
+  for (const KvGroup group : kKvGroups) {
+    const int count = step_.copy_count(group);
+    if (count == 0) continue;
+    kernels::check_cuda(kernels::copy_kv_pages(kv_.first_layer(group), kv_.layer_values(group),
+                                               static_cast<int>(kv_.layers(group)),
+                                               step_.copies(group), count, products_.stream()),
+                        "The launch of copy_kv_pages");
+  }
+}
+
+void CudaForward::embed_tokens(std::size_t rows) {
+  // Rounded as transformers rounds it: to float32, then to bfloat16 (62.0 for 3840).
+  const auto scale = static_cast<float>(std::sqrt(static_cast<double>(text_.hidden_size)));
+  const kernels::TokenEmbedding embedding{
+      .table = static_cast<const Value*>(weights_.embedding().values),
+      .ids = step_.ids(),
+      .y = buffers_.hidden.as<Value>(),
+      .width = static_cast<int>(text_.hidden_size),
+      .scale = float_of_bfloat16(bfloat16_of(scale)),
+      .soft_tokens = {config_.image_token_id, config_.audio_token_id, config_.video_token_id},
+      .pad_token = text_.pad_token_id};
+  kernels::check_cuda(kernels::embed_tokens(embedding, static_cast<int>(rows), products_.stream()),
+                      "The launch of embed_tokens");
+}
+
+void CudaForward::run_layers(std::size_t rows, Pass pass) {
+  const kernels::RmsNorm norm{.x = buffers_.hidden.as<Value>(),
+                              .weight = weights_.layers().front().input_norm,
+                              .rows = nullptr,
+                              .y = buffers_.normal.as<Value>(),
+                              .width = static_cast<int>(text_.hidden_size),
+                              .eps = static_cast<float>(text_.rms_norm_eps)};
+  kernels::check_cuda(kernels::rms_norm(norm, static_cast<int>(rows), products_.stream()),
+                      "The launch of rms_norm");
+  for (std::size_t i = 0; i < weights_.layers().size(); ++i) {
+    run_attention(i, rows, pass);
+    run_feedforward(i, rows);
+  }
+}
+
+void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) {
+  const CudaWeights::Layer& layer = weights_.layers()[index];
+  const KvGroup group = kv_.group(index);
+  const AttentionConfig& attention = text_.attention(text_.layer_types[index]);
+  auto* normal = buffers_.normal.as<Value>();
+  products_.linear(layer.query_key_value, normal, buffers_.projected.as<Value>(), rows);
+  const kernels::RotateAndStore rotate{
+      .projected = buffers_.projected.as<Value>(),
+      .query_weight = layer.query_norm,
+      .key_weight = layer.key_norm,
+      .inverse_frequency = inverse_frequency_[index_of(group)].as<float>(),
+      .query = buffers_.query.as<Value>(),
+      .kv = kv_.layer(index),
+      .rows = step_.kv_rows(group),
+      .pages = step_.pages(),
+      .heads = static_cast<int>(text_.heads),
+      .rotary_pairs = static_cast<int>(attention.rope.rotary_pairs),
+      .value_is_key = attention.value_is_key,
+      .eps = static_cast<float>(text_.rms_norm_eps)};
+  kernels::check_cuda(kernels::rotate_and_store(rotate, static_cast<int>(rows), products_.stream()),
+                      "The launch of rotate_and_store");
+  attend(index, rows, pass);
+  products_.linear(layer.attention_out, buffers_.attended.as<Value>(), normal, rows);
+  const kernels::ResidualNorm norm{.sublayer = normal,
+                                   .post_weight = layer.post_attention_norm,
+                                   .scalar = nullptr,
+                                   .pre_weight = layer.pre_feedforward_norm,
+                                   .hidden = buffers_.hidden.as<Value>(),
+                                   .y = normal,
+                                   .width = static_cast<int>(text_.hidden_size),
+                                   .eps = static_cast<float>(text_.rms_norm_eps)};
+  kernels::check_cuda(kernels::residual_norm(norm, static_cast<int>(rows), products_.stream()),
+                      "The launch of residual_norm");
+}
+
+void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass) {
+  const KvGroup group = kv_.group(index);
+  const cudaStream_t stream = products_.stream();
+  const kernels::Attention work{.query = buffers_.query.as<Value>(),
+                                .out = buffers_.attended.as<Value>(),
+                                .kv = kv_.layer(index),
+                                .rows = step_.kv_rows(group),
+                                .pages = step_.pages(),
+                                .heads = static_cast<int>(text_.heads)};
+  const bool fast =
+      kernels::decode_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim) &&
+      kernels::prefill_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim);
+  if (!fast) {
+    kernels::check_cuda(kernels::attend_plain(work, static_cast<int>(rows), stream),
+                        "The launch of attend_plain");
+    return;
+  }
+  kernels::DecodeRows decode{.list = nullptr,
+                             .count = static_cast<int>(rows),
+                             .keys_max = keys_max(group),
+                             .workspace = buffers_.attention.data()};
+  if (pass == Pass::kDecode) {
+    kernels::check_cuda(kernels::attend_decode(work, decode, stream),
+                        "The launch of attend_decode");
+    return;
+  }
+  decode.keys_max = step_.keys_max(group);
+  for (int first = 0; first < step_.decode_row_count(); first += static_cast<int>(kDecodeRows)) {
+    decode.list = step_.decode_rows() + first;
+    decode.count = std::min(static_cast<int>(kDecodeRows), step_.decode_row_count() - first);
+    kernels::check_cuda(kernels::attend_decode(work, decode, stream),
+                        "The launch of attend_decode");
+  }
+  if (step_.tile_count() > 0) {
+    kernels::check_cuda(kernels::attend_prefill(
+                            work, {.tiles = step_.tiles(), .count = step_.tile_count()}, stream),
+                        "The launch of attend_prefill");
+  }
+}
+
+void CudaForward::run_feedforward(std::size_t index, std::size_t rows) {
+  const CudaWeights::Layer& layer = weights_.layers()[index];
+  const bool last = index + 1 == weights_.layers().size();
+  auto* normal = buffers_.normal.as<Value>();
+  products_.gate_up(layer.gate_up, normal, buffers_.active.as<Value>(), rows);
+  products_.linear(layer.down, buffers_.active.as<Value>(), normal, rows);
+  // The next layer's first norm rides along; the final norm is for output rows alone.
+  const kernels::ResidualNorm norm{
+      .sublayer = normal,
+      .post_weight = layer.post_feedforward_norm,
+      .scalar = layer.scalar,
+      .pre_weight = last ? nullptr : weights_.layers()[index + 1].input_norm,
+      .hidden = buffers_.hidden.as<Value>(),
+      .y = last ? nullptr : normal,
+      .width = static_cast<int>(text_.hidden_size),
+      .eps = static_cast<float>(text_.rms_norm_eps)};
+  kernels::check_cuda(kernels::residual_norm(norm, static_cast<int>(rows), products_.stream()),
+                      "The launch of residual_norm");
+}
+
+std::string CudaForward::report(const CudaDevice& before) const {
+  const CudaDevice now = cuda_device();
+  const double weights = static_cast<double>(weights_.bytes()) / 1e9;
+  const std::size_t scratch = products_.bytes() + step_.device_bytes() + media_.device_bytes() +
+                              outputs_.device_bytes() + buffers_.bytes();
+  char text[512];
+  std::snprintf(
+      text, sizeof(text),
+      "%s: %.2f GB of weights (copied in %.2f s, %.1f GB/s), %.2f GB of keys and values "
+      "for %zu positions (%zu contexts of 900), %.2f GB for steps of %zu rows; %.1f of "
+      "%.1f GB were free, %.1f GB are left.",
+      now.name.c_str(), weights, weights_.upload_seconds(), weights / weights_.upload_seconds(),
+      static_cast<double>(kv_.bytes()) / 1e9, setting_.pages * kPagePositions,
+      setting_.pages * kPagePositions / 900, static_cast<double>(scratch) / 1e9, rows_max_,
+      static_cast<double>(before.free_bytes) / 1e9, static_cast<double>(before.total_bytes) / 1e9,
+      static_cast<double>(now.free_bytes) / 1e9);
+  return text;
+}
+
+}  // namespace
+
+std::unique_ptr<Forward> make_cuda_forward(
+    const std::shared_ptr<const Checkpoint>& checkpoint, const ForwardSetting& setting,
+    const std::function<void(const std::string& sentence)>& report) {
+  if (setting.dtype != Dtype::kBfloat16) {
+    throw std::runtime_error(
+        "The device cuda computes in bfloat16, but float32 was asked for; choose the dtype "
+        "bfloat16 or the device cpu.");
+  }
+  const CudaDevice before = cuda_device();
+  auto forward = std::make_unique<CudaForward>(checkpoint, setting);
+  if (report) report(forward->report(before));
+  return forward;
+}
+
+}  // namespace captiond

@@ -1,0 +1,179 @@
+#include "model/cuda_outputs.h"
+
+#include <algorithm>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/bfloat16.h"
+#include "model/kernels/cuda_error.h"
+#include "model/kernels/matrix_products.h"
+#include "model/kernels/norm.h"
+#include "model/sampler.h"
+
+namespace captiond {
+namespace {
+
+constexpr std::size_t kBlockRows = 512;
+constexpr std::size_t kLogitRows = 64;  // a block with logits has no more
+// One kernel reads the head for this many rows.
+constexpr std::size_t kHeadRows = kernels::MatrixProducts::kFewRowsMax;
+
+RowOutput output_of(const Step& step, std::size_t index) {
+  const std::size_t heads = step.heads.size();
+  return index < heads ? step.heads[index].output : step.outputs[index - heads].output;
+}
+
+void fetch_bytes(const PinnedMemory& to, const DeviceMemory& from, std::size_t bytes,
+                 cudaStream_t stream) {
+  kernels::check_cuda(
+      cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToHost, stream),
+      "Fetching a step's results");
+}
+
+DeviceMemory bits_of(const std::vector<TokenId>& ids, std::int64_t vocabulary) {
+  std::vector<std::uint32_t> bits(static_cast<std::size_t>(vocabulary + 31) / 32, 0);
+  for (const TokenId id : ids) {
+    bits[static_cast<std::size_t>(id) / 32] |= 1U << (static_cast<std::size_t>(id) % 32);
+  }
+  const std::size_t bytes = bits.size() * sizeof(bits[0]);
+  DeviceMemory memory(bytes, "the suppressed tokens");
+  kernels::check_cuda(cudaMemcpy(memory.data(), bits.data(), bytes, cudaMemcpyHostToDevice),
+                      "Sending the suppressed tokens");
+  return memory;
+}
+
+}  // namespace
+
+CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weights)
+    : text_(checkpoint.config().text),
+      weights_(weights),
+      suppressed_(checkpoint.generation_config().suppressed_token_ids),
+      row_(static_cast<std::size_t>(text_.hidden_size)),
+      suppressed_bits_(bits_of(suppressed_, text_.vocab_size)) {
+  std::sort(suppressed_.begin(), suppressed_.end());
+  head_ = std::make_unique<kernels::Head>(
+      kernels::Head{.embedding = weights.embedding(),
+                    .softcap = static_cast<float>(text_.final_logit_softcapping.value_or(0.0)),
+                    .suppressed = suppressed_bits_.as<std::uint32_t>()});
+  constexpr const char* kPurpose = "the results of a step";
+  const auto normal =
+      kBlockRows * static_cast<std::size_t>(text_.hidden_size) * sizeof(__nv_bfloat16);
+  const auto logits = kLogitRows * static_cast<std::size_t>(text_.vocab_size) * sizeof(float);
+  normal_ = DeviceMemory(normal, kPurpose);
+  choices_ = DeviceMemory(kBlockRows * sizeof(kernels::GreedyChoice), kPurpose);
+  logits_ = DeviceMemory(logits, kPurpose);
+  host_heads_ = PinnedMemory(normal, kPurpose);
+  host_normal_ = PinnedMemory(normal, kPurpose);
+  host_choices_ = PinnedMemory(choices_.bytes(), kPurpose);
+  host_logits_ = PinnedMemory(logits, kPurpose);
+}
+
+CudaOutputs::~CudaOutputs() = default;
+
+void CudaOutputs::hand_over(const Step& step, const __nv_bfloat16* hidden,
+                            const std::int32_t* output_rows, const CudaProducts& products,
+                            const RowSink& sink) {
+  const std::size_t total = step.heads.size() + step.outputs.size();
+  for (std::size_t first = 0; first < total;) {
+    const Block block = block_at(step, first);
+    compute(step, block, hidden, output_rows, products);
+    fetch(block, products);
+    products.synchronize();
+    hand_over(step, block, sink);
+    first += block.count;
+  }
+}
+
+CudaOutputs::Block CudaOutputs::block_at(const Step& step, std::size_t first) const {
+  Block block{.first = first};
+  const std::size_t total = step.heads.size() + step.outputs.size();
+  for (std::size_t i = first; i < total; ++i) {
+    const RowOutput output = output_of(step, i);
+    const bool logits = block.logits || output == RowOutput::kLogits;
+    if (block.count == (logits ? kLogitRows : kBlockRows)) break;
+    if (logits && block.count > kLogitRows) break;  // this row begins a block of its own
+    block.logits = logits;
+    block.greedy = block.greedy || output == RowOutput::kGreedy;
+    ++block.count;
+  }
+  return block;
+}
+
+void CudaOutputs::compute(const Step& step, const Block& block, const __nv_bfloat16* hidden,
+                          const std::int32_t* output_rows, const CudaProducts& products) {
+  const auto width = static_cast<std::size_t>(text_.hidden_size);
+  auto* normal = normal_.as<__nv_bfloat16>();
+  const std::size_t heads =
+      std::min(block.count, step.heads.size() - std::min(step.heads.size(), block.first));
+  auto* value = host_heads_.as<std::uint16_t>();
+  for (std::size_t i = 0; i < heads; ++i) {
+    value = std::transform(step.heads[block.first + i].hidden.begin(),
+                           step.heads[block.first + i].hidden.end(), value, bfloat16_of);
+  }
+  if (heads > 0) {
+    kernels::check_cuda(
+        cudaMemcpyAsync(normal, host_heads_.data(), heads * width * sizeof(__nv_bfloat16),
+                        cudaMemcpyHostToDevice, products.stream()),
+        "Sending hidden states");
+  }
+  if (block.count > heads) {
+    const kernels::RmsNorm norm{.x = hidden,
+                                .weight = weights_.norm(),
+                                .rows = output_rows + (block.first + heads - step.heads.size()),
+                                .y = normal + heads * width,
+                                .width = static_cast<int>(width),
+                                .eps = static_cast<float>(text_.rms_norm_eps)};
+    kernels::check_cuda(
+        kernels::rms_norm(norm, static_cast<int>(block.count - heads), products.stream()),
+        "The launch of rms_norm");
+  }
+  for (std::size_t i = 0; block.greedy && i < block.count; i += kHeadRows) {
+    products.head_greedy(*head_, normal + i * width, choices_.as<kernels::GreedyChoice>() + i,
+                         std::min(kHeadRows, block.count - i));
+  }
+  if (block.logits) products.head_logits(*head_, normal, logits_.as<float>(), block.count);
+}
+
+void CudaOutputs::fetch(const Block& block, const CudaProducts& products) {
+  const auto width = static_cast<std::size_t>(text_.hidden_size);
+  fetch_bytes(host_normal_, normal_, block.count * width * sizeof(__nv_bfloat16),
+              products.stream());
+  if (block.greedy) {
+    fetch_bytes(host_choices_, choices_, block.count * sizeof(kernels::GreedyChoice),
+                products.stream());
+  }
+  if (block.logits) {
+    const auto vocabulary = static_cast<std::size_t>(text_.vocab_size);
+    fetch_bytes(host_logits_, logits_, block.count * vocabulary * sizeof(float), products.stream());
+  }
+}
+
+void CudaOutputs::hand_over(const Step& step, const Block& block, const RowSink& sink) {
+  const auto vocabulary = static_cast<std::size_t>(text_.vocab_size);
+  const auto* normal = host_normal_.as<std::uint16_t>();
+  for (std::size_t i = 0; i < block.count; ++i) {
+    std::transform(normal, normal + row_.size(), row_.begin(), float_of_bfloat16);
+    normal += row_.size();
+    RowResult result;
+    result.hidden = row_;
+    const RowOutput output = output_of(step, block.first + i);
+    if (output == RowOutput::kGreedy) {
+      const kernels::GreedyChoice choice = host_choices_.as<kernels::GreedyChoice>()[i];
+      result.finite = choice.finite != 0;
+      result.greedy = choice.token;
+    } else if (output == RowOutput::kLogits) {
+      result.logits = {host_logits_.as<float>() + i * vocabulary, vocabulary};
+      const GreedyPick pick = pick_greedy(result.logits, suppressed_);
+      result.finite = pick.finite;
+      result.greedy = pick.token;
+    }
+    sink(block.first + i, result);
+  }
+}
+
+std::size_t CudaOutputs::device_bytes() const {
+  return suppressed_bits_.bytes() + normal_.bytes() + choices_.bytes() + logits_.bytes();
+}
+
+}  // namespace captiond

@@ -1,0 +1,54 @@
+#include "model/cuda_products.h"
+
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/cuda_error.h"
+#include "model/kernels/matrix_products.h"
+
+namespace captiond {
+
+CudaProducts::CudaProducts(const std::vector<kernels::ProductShape>& shapes, std::size_t rows_max)
+    : products_(std::make_unique<kernels::MatrixProducts>()),
+      workspace_(products_->plan(shapes, static_cast<int>(rows_max)), "the matrix products") {
+  kernels::check_cuda(cudaMemset(workspace_.data(), 0, workspace_.bytes()),
+                      "Clearing the products' workspace");
+  kernels::check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
+                      "Making a stream");
+  // The stream does not wait for the default one, which cleared the workspace.
+  kernels::check_cuda(cudaDeviceSynchronize(), "Clearing the products' workspace");
+}
+
+CudaProducts::~CudaProducts() {
+  cudaStreamSynchronize(stream_);  // a failure was thrown where it happened
+  cudaStreamDestroy(stream_);
+}
+
+void CudaProducts::synchronize() const {
+  kernels::check_cuda(cudaStreamSynchronize(stream_), "A step");
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y,
+                          std::size_t rows) const {
+  products_->linear(w, x, y, static_cast<int>(rows), {workspace_.data(), workspace_.bytes()},
+                    stream_);
+}
+
+void CudaProducts::gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h,
+                           std::size_t rows) const {
+  products_->gate_up(w, x, h, static_cast<int>(rows), {workspace_.data(), workspace_.bytes()},
+                     stream_);
+}
+
+void CudaProducts::head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
+                               std::size_t rows) const {
+  products_->head_logits(head, x, logits, static_cast<int>(rows),
+                         {workspace_.data(), workspace_.bytes()}, stream_);
+}
+
+void CudaProducts::head_greedy(const kernels::Head& head, const __nv_bfloat16* x,
+                               kernels::GreedyChoice* choices, std::size_t rows) const {
+  products_->head_greedy(head, x, choices, static_cast<int>(rows),
+                         {workspace_.data(), workspace_.bytes()}, stream_);
+}
+
+}  // namespace captiond

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "model/cuda_memory.h"
+#include "model/kernels/matrix.h"
+
+struct CUstream_st;
+struct __nv_bfloat16;
+
+namespace captiond {
+
+namespace kernels {
+struct GreedyChoice;
+struct Head;
+class MatrixProducts;
+struct ProductShape;
+}  // namespace kernels
+
+// The stream that a forward pass runs on, and the matrix products with their scratch on it: see
+// model/kernels/matrix_products.h for shapes and rounding. Engine thread only.
+class CudaProducts {
+ public:
+  // For products of `shapes` with up to `rows_max` rows. Throws std::runtime_error.
+  CudaProducts(const std::vector<kernels::ProductShape>& shapes, std::size_t rows_max);
+  ~CudaProducts();
+  CudaProducts(const CudaProducts&) = delete;
+  CudaProducts& operator=(const CudaProducts&) = delete;
+
+  CUstream_st* stream() const { return stream_; }
+  void synchronize() const;
+  std::size_t bytes() const { return workspace_.bytes(); }
+
+  void linear(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y,
+              std::size_t rows) const;
+  void gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h,
+               std::size_t rows) const;
+  void head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
+                   std::size_t rows) const;
+  void head_greedy(const kernels::Head& head, const __nv_bfloat16* x,
+                   kernels::GreedyChoice* choices, std::size_t rows) const;
+
+ private:
+  CUstream_st* stream_ = nullptr;
+  std::unique_ptr<kernels::MatrixProducts> products_;
+  DeviceMemory workspace_;
+};
+
+}  // namespace captiond

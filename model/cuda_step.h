@@ -1,0 +1,106 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "model/cuda_memory.h"
+#include "model/engine.h"
+#include "model/kv_page.h"
+#include "model/model_config.h"
+#include "model/step.h"
+#include "model/visibility.h"
+
+struct CUstream_st;
+
+namespace captiond {
+
+namespace kernels {
+struct AttentionTile;
+struct KvPageCopy;
+struct KvRow;
+}  // namespace kernels
+
+// What the kernels have to know of a Step beside the media themselves: written into pinned memory,
+// sent to the GPU in one copy. The device arrays stay where they are, so that a captured graph
+// finds the next step in them. Engine thread only.
+class CudaStep {
+ public:
+  // Slices of fewer rows go to the decode kernel, row by row, others to the prefill kernel.
+  static constexpr std::size_t kTileRowsLeast = 8;
+
+  struct Setting {
+    VisionMask vision_mask = VisionMask::kFullBidirectional;
+    std::size_t rows_max = 0;   // of a step
+    std::size_t pages_max = 0;  // of one sequence, in a group
+  };
+
+  // `text` is the checkpoint's and outlives the object.
+  CudaStep(const TextConfig& text, const Setting& setting);
+  CudaStep(const CudaStep&) = delete;
+  CudaStep& operator=(const CudaStep&) = delete;
+
+  // Writes `step` with padding up to `rows` rows (>= step.rows()) and sends it. What was sent
+  // before has arrived. Throws std::runtime_error for a step with more rows or pages than there is
+  // room for.
+  void send(const Step& step, std::size_t rows, CUstream_st* stream);
+
+  // Device; valid for the step sent last.
+  const std::int32_t* ids() const;                     // [rows], -1: media or padding
+  const kernels::KvRow* kv_rows(KvGroup group) const;  // [rows]
+  const std::int32_t* pages() const;                   // of both groups
+  const std::int32_t* outputs() const;                 // rows of Step::outputs
+  const std::int32_t* decode_rows() const;             // rows of slices below kTileRowsLeast
+  const kernels::AttentionTile* tiles() const;         // of the other slices
+  const kernels::KvPageCopy* copies(KvGroup group) const;
+
+  // Of the step sent last.
+  int decode_row_count() const { return decode_row_count_; }
+  int tile_count() const { return tile_count_; }
+  int copy_count(KvGroup group) const { return copy_count_[static_cast<std::size_t>(group)]; }
+  int keys_max(KvGroup group) const { return keys_max_[static_cast<std::size_t>(group)]; }
+
+  std::size_t rows_max() const { return setting_.rows_max; }
+  std::size_t device_bytes() const { return device_.bytes(); }
+
+ private:
+  // Bytes from the beginning of both blocks.
+  struct Layout {
+    std::size_t ids = 0;
+    std::array<std::size_t, kKvGroupCount> kv_rows = {};
+    std::array<std::size_t, kKvGroupCount> copies = {};
+    std::size_t outputs = 0;
+    std::size_t decode_rows = 0;
+    std::size_t tiles = 0;
+    std::size_t pages = 0;  // last: as long as the step needs
+    std::size_t bytes = 0;
+  };
+
+  static Layout layout_of(const Setting& setting, std::size_t pages);
+  template <typename T>
+  T* host(std::size_t offset) const {
+    return reinterpret_cast<T*>(pinned_.data() + offset);
+  }
+
+  void write_copies(const Step& step);
+  void write_ids(const Step& step, std::size_t rows);
+  void write_kv_rows(const Step& step, std::size_t rows, KvGroup group);
+  std::int32_t write_table(const StepSlice& slice, KvGroup group, std::size_t first_key);
+  void write_kernel_rows(const Step& step);
+
+  const Setting setting_;
+  const std::array<Visibility, kKvGroupCount> visibility_;
+  const std::size_t pages_room_;  // of pages()
+  const Layout layout_;
+  PinnedMemory pinned_;
+  DeviceMemory device_;
+  std::size_t pages_used_ = 0;
+  int decode_row_count_ = 0;
+  int tile_count_ = 0;
+  std::array<int, kKvGroupCount> copy_count_ = {};
+  std::array<int, kKvGroupCount> keys_max_ = {};
+};
+
+}  // namespace captiond
