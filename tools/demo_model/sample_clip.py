@@ -13,6 +13,8 @@ import numpy
 
 from . import phonemes, pictures, scenes, sentences, sprites, store
 
+SETTINGS = pathlib.Path(__file__).with_name("clip.yaml")
+
 
 def known_sentences(work):
     """Normalised sentences of the tables that speech and translations for training are made of."""
