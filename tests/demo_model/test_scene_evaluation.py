@@ -7,7 +7,8 @@ import unittest
 
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from test_scenes import small_sprites  # noqa: E402
 from tools.demo_model import drawing, scene_evaluation, scenes, sentences, sprites  # noqa: E402
@@ -65,6 +66,25 @@ class Questions(unittest.TestCase):
         words = {thing.word for scene in shown for thing in reader.read(scene.text).things}
         self.assertFalse(words & set(drawing.SHAPES))
         self.assertGreater(len(words), 30)
+
+
+class Manifests(unittest.TestCase):
+    """The built tables and the real sprites, if they are there."""
+
+    def test_no_question_is_a_sentence_of_a_built_training_table(self):
+        built = ROOT / "build/demo_model"
+        sprite_file = built / "carry-pictures/sprites.npz"
+        tables = [*built.glob("work*/sentences.tsv"), *built.glob("work*/scene_sentences.txt")]
+        if not sprite_file.exists() or not tables:
+            self.skipTest("no sprites or no tables: make-sprites and make-text were not run here")
+        asked = {sentences.normalise(scene.text)
+                 for styles, number in ((sprites.SEEN_STYLES, 200), ((sprites.UNSEEN_STYLE,), 100))
+                 for scene in scene_evaluation.questions(sprite_file, styles, number)}
+        for table in tables:
+            rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+            train = {sentences.normalise(row[-1]) for row in rows if len(row) == 1 or row[1] == "train"}
+            self.assertGreater(len(train), 1000)
+            self.assertFalse(asked & train, table)
 
 
 if __name__ == "__main__":
