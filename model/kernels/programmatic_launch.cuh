@@ -24,30 +24,59 @@ struct LaunchShape {
   dim3 blocks;
   dim3 threads;
   std::size_t shared_bytes = 0;
+  unsigned cluster = 1;  // blocks of a cluster, which divide `blocks`
 };
+
+// Lets `kernel` use as much shared memory as `shape` says. Returns the status.
+template <class... Parameters>
+[[nodiscard]] cudaError_t allow_shared_bytes(void (*kernel)(Parameters...),
+                                             const LaunchShape& shape) noexcept {
+  constexpr std::size_t kWithoutAsking = 48 * 1024;
+  if (shape.shared_bytes <= kWithoutAsking) return cudaSuccess;
+  return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                              cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(shape.shared_bytes));
+}
+
+// The configuration of a launch; points into itself.
+struct LaunchConfig {
+  cudaLaunchAttribute attributes[2] = {};
+  cudaLaunchConfig_t config{};
+
+  LaunchConfig(const LaunchShape& shape, cudaStream_t stream) {
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {shape.cluster, 1, 1};
+    config.gridDim = shape.blocks;
+    config.blockDim = shape.threads;
+    config.dynamicSmemBytes = shape.shared_bytes;
+    config.stream = stream;
+    config.attrs = attributes;
+    config.numAttrs = shape.cluster > 1 ? 2 : 1;
+  }
+  LaunchConfig(const LaunchConfig&) = delete;
+  LaunchConfig& operator=(const LaunchConfig&) = delete;
+};
+
+// How many clusters of `shape` the device runs at the same time. Returns the status.
+template <class... Parameters>
+[[nodiscard]] cudaError_t clusters_at_once(void (*kernel)(Parameters...), const LaunchShape& shape,
+                                           int& count) noexcept {
+  const cudaError_t status = allow_shared_bytes(kernel, shape);
+  if (status != cudaSuccess) return status;
+  LaunchConfig launch(shape, nullptr);
+  return cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config);
+}
 
 // Enqueues `kernel` so that it may start before its predecessor ends. Returns the launch status.
 template <class... Parameters, class... Arguments>
 [[nodiscard]] cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape,
                                  cudaStream_t stream, Arguments... arguments) noexcept {
-  constexpr std::size_t kSharedWithoutAsking = 48 * 1024;
-  if (shape.shared_bytes > kSharedWithoutAsking) {
-    const cudaError_t status = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                    static_cast<int>(shape.shared_bytes));
-    if (status != cudaSuccess) return status;
-  }
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.blocks;
-  config.blockDim = shape.threads;
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+  const cudaError_t status = allow_shared_bytes(kernel, shape);
+  if (status != cudaSuccess) return status;
+  LaunchConfig launch(shape, stream);
+  return cudaLaunchKernelEx(&launch.config, kernel, static_cast<Parameters>(arguments)...);
 }
 
 }  // namespace captiond::kernels

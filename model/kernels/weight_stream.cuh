@@ -13,6 +13,11 @@
 // So the sum of a row of x is formed in the same order whatever else is in the launch: its bits do
 // not depend on the number of rows nor on the number of blocks, and no atomics are used.
 //
+// Above 16 rows fetching x from the cache would cost more than the weights. There four blocks form
+// a cluster: each takes a quarter of K, so of x, for four times as many rows of W, which its warps
+// share out in groups; each adds up one group, reading the others' sums from their shared memory.
+// The order of addition stays the same.
+//
 // Weights do not depend on the kernels before: the ring is filled before their end is awaited. Up
 // to 16 rows two blocks fit on one SM, so that the next product does so while this one runs.
 
@@ -80,22 +85,27 @@ struct Pass {
   int count = 0;
 };
 
-// How the rows of W are dealt to blocks and passes.
-template <bool kPaired>
+// Blocks that share K, and groups of rows that a pass has.
+constexpr int cluster_of(int tiles) { return tiles <= 2 ? 1 : 4; }
+
+// How the rows of W are dealt to clusters, passes and groups.
+template <bool kPaired, int kGroups>
 struct Deal {
-  static constexpr int kPassItems = kPaired ? kPassRows / 2 : kPassRows;
+  static constexpr int kPassItems = kPaired ? kPassRows / 2 : kPassRows;  // of a group
   int items_begin, items, passes, out;
 
   __device__ explicit Deal(int rows_of_w) : out(rows_of_w) {
     const std::int64_t all = kPaired ? rows_of_w / 2 : rows_of_w;
-    items_begin = static_cast<int>(all * blockIdx.x / gridDim.x);
-    items = static_cast<int>(all * (blockIdx.x + 1) / gridDim.x) - items_begin;
-    passes = (items + kPassItems - 1) / kPassItems;
+    const unsigned clusters = gridDim.x / kGroups, cluster = blockIdx.x / kGroups;
+    items_begin = static_cast<int>(all * cluster / clusters);
+    items = static_cast<int>(all * (cluster + 1) / clusters) - items_begin;
+    passes = (items + kPassItems * kGroups - 1) / (kPassItems * kGroups);
   }
-  __device__ Pass pass(int index) const {
+  __device__ Pass pass(int index, int group) const {
     const auto all = static_cast<std::int64_t>(items);
-    const int begin = static_cast<int>(all * index / passes);
-    return {items_begin + begin, static_cast<int>(all * (index + 1) / passes) - begin};
+    const int part = index * kGroups + group, parts = passes * kGroups;
+    const int begin = static_cast<int>(all * part / parts);
+    return {items_begin + begin, static_cast<int>(all * (part + 1) / parts) - begin};
   }
   // Row of W at `half` (0 … 3: g, g + 8, g + 16, g + 24) of a pass, or -1.
   __device__ int row(const Pass& pass, int half, int g) const {
@@ -123,13 +133,19 @@ __host__ __device__ constexpr std::size_t group_scale_bytes(int in) {
   return static_cast<std::size_t>((in + 255) / 256) * 16;
 }
 
-// One warp's stream of weights: its K-blocks of every pass, one stage a block.
-template <class Format, bool kPaired>
+// One warp's stream of weights: its K-blocks of its group's rows in every pass, one stage a block.
+template <class Format, class Dealt>
 class WeightRing {
  public:
-  __device__ WeightRing(const StreamInput& input, const Deal<kPaired>& deal, char* ring, int begin,
-                        int end)
-      : input_(input), deal_(deal), ring_(ring), begin_(begin), end_(end), block_(begin) {
+  __device__ WeightRing(const StreamInput& input, const Dealt& deal, int group, char* ring,
+                        int begin, int end)
+      : input_(input),
+        deal_(deal),
+        ring_(ring),
+        group_(group),
+        begin_(begin),
+        end_(end),
+        block_(begin) {
     pass_ = begin == end ? deal.passes : 0;
     enter_pass();
   }
@@ -177,16 +193,16 @@ class WeightRing {
  private:
   __device__ void enter_pass() {
     if (pass_ >= deal_.passes) return;
-    const Pass pass = deal_.pass(pass_);
+    const Pass pass = deal_.pass(pass_, group_);
 #pragma unroll
     for (int half = 0; half < 4; ++half)
       rows_[half] = deal_.row(pass, half, static_cast<int>(threadIdx.x % 32) / 4);
   }
 
   const StreamInput& input_;
-  const Deal<kPaired>& deal_;
+  const Dealt& deal_;
   char* ring_;
-  int begin_, end_, block_, pass_;
+  int group_, begin_, end_, block_, pass_;
   int rows_[4];
 };
 
@@ -279,19 +295,47 @@ __device__ __forceinline__ void add_block(Sums<kTiles>& sums, const StreamInput&
   }
 }
 
-// Sums of all warps, to be added: [warp][m][tile][lane].
+__device__ __forceinline__ void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+}
+__device__ __forceinline__ void cluster_wait() {
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// What stands at `own` in the shared memory of block `rank` of the cluster.
+__device__ __forceinline__ float4 read_of_block(const float4* own, int rank) {
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(own));
+  std::uint32_t there;
+  float4 value;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
+               : "r"(there)
+               : "memory");
+  return value;
+}
+
+// Sums of all warps, to be added: [warp][m][tile][lane]. Warp w of block b of a cluster holds slice
+// b * kSlices + w / kGroups of K for the rows of group w % kGroups.
 template <int kTiles>
 struct Exchange {
+  static constexpr int kGroups = cluster_of(kTiles);
+  static constexpr int kSlices = kStreamWarps / kGroups;  // of K in a block
   static constexpr int kBuffers = kTiles == 1 ? 2 : 1;
   static constexpr int kQuads = 2 * kTiles * 32;
   static constexpr std::size_t kBytes = sizeof(float4) * kQuads * kStreamWarps * kBuffers;
 
-  // Adds the warps' sums and hands each quad {(row, n), (row, n + 1), (row + 8, n), (row + 8,
-  // n + 1)} of the pass to one thread.
-  template <class Format, bool kPaired, class Tail>
-  static __device__ void finish_pass(float4* buffer, const Sums<kTiles>& sums, const Pass& pass,
-                                     const Deal<kPaired>& deal, const StreamInput& input,
-                                     Tail& tail) {
+  // With clusters, before the first pass and after the last one.
+  static __device__ void open() {
+    if constexpr (kGroups > 1) cluster_arrive();
+  }
+  static __device__ void close() {
+    if constexpr (kGroups > 1) cluster_wait();
+    __syncthreads();
+  }
+
+  static __device__ void publish(float4* buffer, const Sums<kTiles>& sums) {
+    if constexpr (kGroups > 1) cluster_wait();  // all have read the pass before
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 #pragma unroll
     for (int m = 0; m < 2; ++m)
@@ -299,15 +343,42 @@ struct Exchange {
       for (int t = 0; t < kTiles; ++t)
         buffer[warp * kQuads + (m * kTiles + t) * 32 + lane] = {sums[m][t][0], sums[m][t][1],
                                                                 sums[m][t][2], sums[m][t][3]};
-    __syncthreads();
+    if constexpr (kGroups > 1) {
+      cluster_arrive();
+      cluster_wait();
+    } else {
+      __syncthreads();
+    }
+  }
+
+  static __device__ float4 part(const float4* buffer, int slice, int group, int quad) {
+    const float4* own = buffer + (slice % kSlices * kGroups + group) * kQuads + quad;
+    if constexpr (kGroups > 1) return read_of_block(own, slice / kSlices);
+    return *own;
+  }
+
+  static __device__ void retire() {
+    if constexpr (kGroups > 1)
+      cluster_arrive();
+    else if constexpr (kBuffers == 1)
+      __syncthreads();
+  }
+
+  // Adds the warps' sums of the rows of this block's group, those of `pass`, and hands each quad
+  // {(row, n), (row, n + 1), (row + 8, n), (row + 8, n + 1)} to one thread.
+  template <class Format, class Dealt, class Tail>
+  static __device__ void add_up(const float4* buffer, int group, const Pass& pass,
+                                const Dealt& deal, const StreamInput& input, Tail& tail) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int turn = 0; turn < (kQuads + kStreamThreads - 1) / kStreamThreads; ++turn) {
       const int quad = turn * kStreamThreads + static_cast<int>(threadIdx.x);
       if (quad >= kQuads) break;
-      float4 total = buffer[quad];
-      for (int w = 1; w < kStreamWarps; ++w) {
-        const float4 part = buffer[w * kQuads + quad];
-        total = {total.x + part.x, total.y + part.y, total.z + part.z, total.w + part.w};
+      float4 total = part(buffer, 0, group, quad);
+#pragma unroll
+      for (int slice = 1; slice < kStreamWarps; ++slice) {
+        const float4 more = part(buffer, slice, group, quad);
+        total = {total.x + more.x, total.y + more.y, total.z + more.z, total.w + more.w};
       }
       const int m = quad / (32 * kTiles), n = quad / 32 % kTiles * 8 + lane % 4 * 2;
       const int low = deal.row(pass, 2 * m, lane / 4), high = deal.row(pass, 2 * m + 1, lane / 4);
@@ -318,7 +389,6 @@ struct Exchange {
       }
       tail.take(turn, low, high, n, total);
     }
-    if constexpr (kBuffers == 1) __syncthreads();
   }
 };
 
@@ -334,16 +404,21 @@ template <class Format, int kTiles, class Tail>
 __global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
     stream_kernel(const StreamInput input, Tail tail) {
   extern __shared__ __align__(128) char shared[];
-  const int warp = threadIdx.x / 32;
+  using Sharing = Exchange<kTiles>;
+  constexpr int kGroups = Sharing::kGroups;
+  const int warp = threadIdx.x / 32, rank = static_cast<int>(blockIdx.x) % kGroups;
   auto* exchange = reinterpret_cast<float4*>(shared + kStreamWarps * ring_bytes<Format>());
 
-  const Deal<Tail::kPaired> deal(input.out);
+  using Dealt = Deal<Tail::kPaired, kGroups>;
+  const Dealt deal(input.out);
   constexpr int kInBlock = kBlockChunks * Format::kInChunk;
   const int blocks = (input.in + kInBlock - 1) / kInBlock;
-  const int begin = blocks * warp / kStreamWarps, end = blocks * (warp + 1) / kStreamWarps;
-  WeightRing<Format, Tail::kPaired> ring(input, deal, shared + warp * ring_bytes<Format>(), begin,
-                                         end);
+  const int slice = rank * Sharing::kSlices + warp / kGroups;
+  const int begin = blocks * slice / kStreamWarps, end = blocks * (slice + 1) / kStreamWarps;
+  WeightRing<Format, Dealt> ring(input, deal, warp % kGroups, shared + warp * ring_bytes<Format>(),
+                                 begin, end);
   for (int stage = 0; stage < Format::kStages; ++stage) ring.fetch(stage);
+  Sharing::open();
   let_next_kernel_start();
   wait_for_previous_kernels();
 
@@ -359,30 +434,47 @@ __global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
       ring.fetch(slot);
       if (++slot == Format::kStages) slot = 0;
     }
-    Exchange<kTiles>::template finish_pass<Format>(
-        exchange + index % Exchange<kTiles>::kBuffers * Exchange<kTiles>::kQuads * kStreamWarps,
-        sums, deal.pass(index), deal, input, tail);
+    auto* const buffer = exchange + index % Sharing::kBuffers * Sharing::kQuads * kStreamWarps;
+    Sharing::publish(buffer, sums);
+    Sharing::template add_up<Format>(buffer, rank, deal.pass(index, rank), deal, input, tail);
+    Sharing::retire();
   }
-  __syncthreads();
+  Sharing::close();
   tail.finish(reinterpret_cast<char*>(exchange), input);
 }
 
-// Enqueues the kernel for `rows` (1 … 64) rows on at most `blocks_max` blocks.
+// Enqueues the kernel on at most `blocks_max` blocks, all of which run at the same time. The device
+// says how many clusters fit: they may not span its larger units, which need not hold a multiple
+// of four multiprocessors.
+template <class Format, int kTiles, class Tail>
+[[nodiscard]] cudaError_t launch_tiles(const StreamInput& input, const Tail& tail, int blocks_max,
+                                       cudaStream_t stream) noexcept {
+  constexpr int kCluster = cluster_of(kTiles);
+  const auto kernel = stream_kernel<Format, kTiles, Tail>;
+  LaunchShape shape{.blocks = dim3(kCluster),
+                    .threads = dim3(kStreamThreads),
+                    .shared_bytes = stream_shared_bytes<Format, kTiles>(),
+                    .cluster = kCluster};
+  int clusters = blocks_max;
+  if (kCluster > 1) {
+    const cudaError_t status = clusters_at_once(kernel, shape, clusters);
+    if (status != cudaSuccess) return status;
+    if (clusters > blocks_max / kCluster) clusters = blocks_max / kCluster;
+    if (clusters < 1) clusters = 1;
+  }
+  const int items = Tail::kPaired ? input.out / 2 : input.out;
+  if (clusters > items) clusters = items;
+  shape.blocks = dim3(static_cast<unsigned>(clusters * kCluster));
+  return launch(kernel, shape, stream, input, tail);
+}
+
 template <class Format, class Tail>
 [[nodiscard]] cudaError_t launch_stream(const StreamInput& input, const Tail& tail, int blocks_max,
                                         cudaStream_t stream) noexcept {
-  const int items = Tail::kPaired ? input.out / 2 : input.out;
-  const int blocks = items < blocks_max ? items : blocks_max;
-  const auto go = [&]<int kTiles>() {
-    const LaunchShape shape{.blocks = dim3(static_cast<unsigned>(blocks)),
-                            .threads = dim3(kStreamThreads),
-                            .shared_bytes = stream_shared_bytes<Format, kTiles>()};
-    return launch(stream_kernel<Format, kTiles, Tail>, shape, stream, input, tail);
-  };
-  if (input.rows <= 8) return go.template operator()<1>();
-  if (input.rows <= 16) return go.template operator()<2>();
-  if (input.rows <= 32) return go.template operator()<4>();
-  return go.template operator()<8>();
+  if (input.rows <= 8) return launch_tiles<Format, 1>(input, tail, blocks_max, stream);
+  if (input.rows <= 16) return launch_tiles<Format, 2>(input, tail, blocks_max, stream);
+  if (input.rows <= 32) return launch_tiles<Format, 4>(input, tail, blocks_max, stream);
+  return launch_tiles<Format, 8>(input, tail, blocks_max, stream);
 }
 
 }  // namespace captiond::kernels
