@@ -15,7 +15,8 @@ def parser():
     commands = root.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="get the pinned sources and check their hashes")
     commands.add_parser("make-text", help="table of sentences, and the tokenizer")
-    commands.add_parser("make-phonemes", help="phonemes of all sentences")
+    phonemes = commands.add_parser("make-phonemes", help="phonemes of all sentences")
+    phonemes.add_argument("--known", help="work folder of an earlier run whose phonemes still hold")
     speech = commands.add_parser("make-speech", help="recordings of the training sentences")
     speech.add_argument("--out", required=True)
     speech.add_argument("--seconds", type=float, help="stop after this time")
@@ -26,12 +27,48 @@ def parser():
     train.add_argument("--out", required=True)
     train.add_argument("--seconds", type=float, required=True)
     train.add_argument("--resume", help="folder of shards to go on from")
+    train.add_argument("--pictures", help="folder that make-pictures wrote")
+    pictures = commands.add_parser("make-pictures", help="scenes with their sentences")
+    pictures.add_argument("--out", required=True)
+    pictures.add_argument("--seconds", type=float)
+    pictures.add_argument("--processes", type=int, default=2)
+    pictures.add_argument("--number", type=int)
+    commands.add_parser("make-sprites", help="small pictures of things, from the icon packages")
+    grow = commands.add_parser("grow", help="an exported checkpoint with more words, and eyes")
+    grow.add_argument("source")
+    grow.add_argument("--out", required=True)
+    grow.add_argument("--letters", help="safetensors file with the helper head")
+    people = commands.add_parser("pack-people", help="recordings of people for training, as one zip")
+    people.add_argument("root", help="where the package of the game was unpacked")
     export = commands.add_parser("export", help="shards to a Hugging Face folder")
     export.add_argument("checkpoint")
     export.add_argument("folder")
+    split = commands.add_parser("check-split", help="nothing held out is trained on: proof on the tables")
+    split.add_argument("--assets", default="assets")
+    split.add_argument("--speech", help="also check these recordings")
     evaluation = commands.add_parser("make-evaluation", help="the held-out set and the sample")
     evaluation.add_argument("--out", default="assets")
     evaluation.add_argument("--voice", default="af_nova", help="voice of the sample")
+    translation = commands.add_parser("make-translation-set",
+                                      help="held-out parallel sentences in held-out voices")
+    translation.add_argument("--out", default="assets")
+    answers = commands.add_parser("translate-set", help="what a Hugging Face folder makes of the translation set")
+    answers.add_argument("--model", default="assets/demo-model")
+    answers.add_argument("--set", default="assets/evaluation/translation.zip")
+    answers.add_argument("--device", default="cpu")
+    answers.add_argument("--out", required=True)
+    scores = commands.add_parser("evaluate-translation", help="chrF and BLEU of what translate-set wrote")
+    scores.add_argument("--answers", help="file of translate-set; without it only the peer is scored")
+    scores.add_argument("--set", default="assets/evaluation/translation.zip")
+    scores.add_argument("--cascade", action="store_true", help="also pocketsphinx and apertium")
+    scores.add_argument("--out")
+    scenes = commands.add_parser("evaluate-scenes", help="what a Hugging Face folder says of held-out scenes")
+    scenes.add_argument("--model", default="assets/demo-model")
+    scenes.add_argument("--device", default="cpu")
+    scenes.add_argument("--probe", help="captiond-probe: some scenes through it too")
+    scenes.add_argument("--out", help="also write every sentence to this file")
+    clip = commands.add_parser("make-clip", help="the sample: a minute of video with sound")
+    clip.add_argument("--out", default="assets/samples/radio.webm")
     evaluate = commands.add_parser("evaluate", help="word error rates of a Hugging Face folder")
     evaluate.add_argument("--model", default="assets/demo-model")
     evaluate.add_argument("--set", default="assets/evaluation/english.zip")
@@ -41,6 +78,47 @@ def parser():
     return root
 
 
+def make_tokenizer(settings, work):
+    """Writes work/tokenizer.json: the one to keep, one that is grown, or a new one."""
+    from . import text, tokenizer
+    path = work / "tokenizer.json"
+    if "keep" in settings:
+        shutil.copy(settings["keep"], path)
+    elif "grow" in settings:
+        lines = [one for _, german, spanish, _, split in text.parallel_lines(work / "parallel.tsv")
+                 for one in (german, spanish) if split == "train"]
+        for name in settings["lines"]:
+            lines += (work / name).read_text(encoding="utf-8").splitlines()
+        old = tokenizer.Tokenizer.from_file(settings["grow"])
+        tokenizer.grow(old, lines, settings["size"]).save(str(path))
+    else:
+        lines = [row[2] for row in text.read(work / "sentences.tsv") if row[1] == "train"]
+        tokenizer.build(lines, settings["size"]).save(str(path))
+
+
+PICTURE_COMMANDS = ("make-sprites", "make-pictures", "evaluate-scenes", "make-clip")
+
+
+def run_pictures(arguments, config, work):
+    """One of PICTURE_COMMANDS."""
+    command, sprite_file = arguments.command, config["pictures"]["sprites"]
+    sys.path.insert(0, str(work / "wheels"))
+    if command == "make-sprites":
+        from . import sprites
+        sprites.make(work, sprite_file)
+    elif command == "make-pictures":
+        from . import pictures
+        pictures.make(config["pictures"], arguments.out, arguments.seconds, arguments.processes, arguments.number)
+    elif command == "evaluate-scenes":
+        from . import scene_evaluation
+        scene_evaluation.report(arguments.model, sprite_file, out=arguments.out, probe=arguments.probe,
+                                device=arguments.device)
+    else:
+        from . import sample_clip
+        settings = yaml.safe_load(sample_clip.SETTINGS.read_text(encoding="utf-8"))
+        sample_clip.make(settings, config["speech"], work, sprite_file, arguments.out)
+
+
 def run(arguments, config, work):
     """One command; imports only what it needs."""
     command = arguments.command
@@ -48,18 +126,19 @@ def run(arguments, config, work):
         from . import sources
         sources.fetch(work)
     elif command == "make-text":
-        from . import text, tokenizer
+        from . import text
         text.make(config["text"], work, work / "sentences.tsv")
-        if "keep" in config["tokenizer"]:
-            shutil.copy(config["tokenizer"]["keep"], work / "tokenizer.json")
-        else:
-            lines = [row[2] for row in text.read(work / "sentences.tsv") if row[1] == "train"]
-            tokenizer.build(lines, config["tokenizer"]["size"]).save(str(work / "tokenizer.json"))
+        make_tokenizer(config["tokenizer"], work)
     elif command == "make-phonemes":
         from . import phonemes, text
         sys.path.insert(0, str(work / "wheels"))
         texts = [row[2] for row in text.read(work / "sentences.tsv")]
-        phonemes.make(texts, config["text"]["british_share"], work / "phonemes.tsv")
+        known = {}
+        if arguments.known:
+            old = pathlib.Path(arguments.known)
+            known = dict(zip((row[2] for row in text.read(old / "sentences.tsv")),
+                             (old / "phonemes.tsv").read_text(encoding="utf-8").splitlines()))
+        phonemes.make(texts, config["text"]["british_share"], work / "phonemes.tsv", known)
     elif command == "make-speech":
         from . import speech
         made = speech.make(config["speech"], work, arguments.out, arguments.seconds,
@@ -68,7 +147,15 @@ def run(arguments, config, work):
     elif command == "train":
         from . import trainer
         trainer.main(config, work, arguments.speech, arguments.out, work / "tokenizer.json",
-                     arguments.seconds, arguments.resume)
+                     arguments.seconds, arguments.resume, arguments.pictures)
+    elif command in PICTURE_COMMANDS:
+        run_pictures(arguments, config, work)
+    elif command == "grow":
+        from . import grow
+        grow.grow(config, arguments.source, work / "tokenizer.json", arguments.out, arguments.letters)
+    elif command == "pack-people":
+        from . import game_voices
+        game_voices.pack(pathlib.Path(arguments.root) / game_voices.ARCHIVE, work / config["text"]["people"])
     elif command == "export":
         from . import export
         export.export(config, arguments.checkpoint, work / "tokenizer.json", arguments.folder)
@@ -79,6 +166,20 @@ def run(arguments, config, work):
         evaluation_set.make_sample(config["sample"], config["speech"], work, arguments.voice,
                                    out / "samples" / "meeting.flac")
         evaluation_set.make_set(config["evaluation"], config["speech"], work, out / "evaluation" / "english.zip")
+    elif command == "check-split":
+        from . import split_check
+        return 1 if split_check.check(config, work, pathlib.Path(arguments.assets), arguments.speech) else 0
+    elif command == "make-translation-set":
+        from . import translation_set
+        sys.path.insert(0, str(work / "wheels"))
+        translation_set.make(config["translation"], config["speech"]["held_voices"], work,
+                             pathlib.Path(arguments.out) / "evaluation" / "translation.zip")
+    elif command == "translate-set":
+        from . import translation_answers
+        translation_answers.write(arguments)
+    elif command == "evaluate-translation":
+        from . import translation_scores
+        translation_scores.report(arguments)
     elif command == "evaluate":
         from . import evaluate
         evaluate.report(arguments)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from . import batches, prompt, shards
+from . import batches, prompt, shards, vision_network
 from .network import Decoder, layer_kinds
 
 FORMAT = {"format": "pt"}
@@ -48,7 +48,8 @@ def config_json(model, tokenizer):
         "video_token_id": token("<|video|>"), "boi_token_id": token("<|image>"),
         "eoi_token_id": token("<image|>"), "boa_token_id": token("<|audio>"),
         "eoa_token_index": token("<audio|>"),
-        "text_config": text, "audio_config": audio, "vision_config": None}
+        "text_config": text, "audio_config": audio,
+        "vision_config": vision_network.config_json(model["vision"]) if "vision" in model else None}
 
 
 def end_tokens(tokenizer):

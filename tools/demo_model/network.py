@@ -1,6 +1,7 @@
 """The decoder of Gemma 4 Unified for training: the same arithmetic as transformers' model, without
-caches and masks. It is causal, and sequences are shorter than the sliding window, so that both kinds
-of layers see everything before them. Parameter names are those of the published checkpoints.
+caches. Sequences are shorter than the sliding window, so that both kinds of layers see everything
+before them; the patches of a picture see each other both ways, all else is causal. Parameter names
+are those of the published checkpoints.
 
 B rows, L positions, D hidden size, H heads, V vocabulary."""
 
@@ -9,6 +10,8 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional
+
+from .vision_network import VisionEmbedder, picture_mask
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 EPSILON = 1e-6
@@ -40,6 +43,13 @@ def rotate(x, cosine, sine):
     return x * cosine[:, None] + torch.cat([-high, low], -1) * sine[:, None]
 
 
+def place(text, is_soft, soft):
+    """text [B, L, D] with the vectors of soft [B, T, D] in order where is_soft [B, L] says so."""
+    number = (is_soft.cumsum(1) - 1).clamp(min=0, max=soft.shape[1] - 1)
+    placed = soft.gather(1, number[..., None].expand(-1, -1, soft.shape[-1]))
+    return torch.where(is_soft[..., None], placed, text)
+
+
 class Norm(nn.Module):
     def __init__(self, size):
         super().__init__()
@@ -68,7 +78,7 @@ class Attention(nn.Module):
         x = x[:, :, :, None].expand(-1, -1, -1, self.heads // self.keys, -1)
         return x.reshape(rows, positions, self.heads, self.head_dim).transpose(1, 2)
 
-    def forward(self, x, table):
+    def forward(self, x, table, mask=None):
         rows, positions = x.shape[:2]
         query = self.q_proj(x).view(rows, positions, self.heads, self.head_dim)
         key = self.k_proj(x).view(rows, positions, self.keys, self.head_dim)
@@ -76,7 +86,8 @@ class Attention(nn.Module):
         query, key = rotate(self.q_norm(query), *table), rotate(self.k_norm(key), *table)
         value = functional.rms_norm(value, (self.head_dim,), None, EPSILON)
         out = functional.scaled_dot_product_attention(
-            query.transpose(1, 2), self.spread(key), self.spread(value), is_causal=True, scale=1.0)
+            query.transpose(1, 2), self.spread(key), self.spread(value), attn_mask=mask,
+            is_causal=mask is None, scale=1.0)
         return self.o_proj(out.transpose(1, 2).reshape(rows, positions, -1))
 
 
@@ -100,13 +111,14 @@ class Layer(nn.Module):
         self.input_layernorm, self.post_attention_layernorm = Norm(size), Norm(size)
         self.pre_feedforward_layernorm, self.post_feedforward_layernorm = Norm(size), Norm(size)
 
-    def forward(self, x, table):
-        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), table))
+    def forward(self, x, table, mask=None):
+        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), table, mask))
         return x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x)))
 
 
 class Decoder(nn.Module):
-    """settings: the `model` part of the run's YAML; vocabulary: rows of the embedding."""
+    """settings: the `model` part of the run's YAML; vocabulary: rows of the embedding. A network
+    without a `vision` part in its settings takes no pictures."""
 
     def __init__(self, settings, vocabulary, letters):
         super().__init__()
@@ -119,6 +131,11 @@ class Decoder(nn.Module):
         self.letters = nn.Linear(size, letters + 1)          # helper head: blank and letters
         self.scale, self.cap = math.sqrt(size), settings["logit_cap"]
         self.initialise()
+        self.vision = VisionEmbedder(settings["vision"], size) if "vision" in settings else None
+        if self.vision is not None:                          # helper head: nouns and colours
+            self.thing_sizes = tuple(settings["things"])
+            self.things = nn.Linear(size, sum(self.thing_sizes))
+            nn.init.normal_(self.things.weight, std=0.02)
         for kind in (SLIDING, FULL):
             dim = settings["head_dim" if kind == SLIDING else "global_head_dim"]
             for name, table in zip(("cosine", "sine"), rotary_table(kind, dim, settings["positions"])):
@@ -141,17 +158,28 @@ class Decoder(nn.Module):
         is_audio = tokens == audio_id
         text = self.embed_tokens(torch.where(is_audio, 0, tokens)) * self.scale
         heard = self.audio(functional.rms_norm(frames.to(dtype), (frames.shape[-1],), None, EPSILON))
-        number = (is_audio.cumsum(1) - 1).clamp(min=0, max=frames.shape[1] - 1)
-        placed = heard.gather(1, number[..., None].expand(-1, -1, heard.shape[-1]))
-        return torch.where(is_audio[..., None], placed, text)
+        return place(text, is_audio, heard)
 
-    def forward(self, x):
-        """[B, L, D] -> normed last hidden states [B, L, D]."""
+    def embed_pictures(self, tokens, patches, columns, image_id, begin):
+        """(embeddings [B, L, D], mask bool [L, L]) of rows with one picture of one grid each.
+
+        tokens int64 [B, L] with image_id at N places from `begin` on, patches uint8 [B, N, 6912] in
+        raster order of a grid with so many columns."""
+        is_image = tokens == image_id
+        text = self.embed_tokens(torch.where(is_image, 0, tokens)) * self.scale
+        number = torch.arange(patches.shape[1], device=tokens.device)
+        places = torch.stack([number % columns, number // columns], -1)
+        seen = self.vision(patches, places.expand(len(patches), -1, -1))
+        mask = picture_mask(tokens.shape[1], begin, patches.shape[1], tokens.device)
+        return place(text, is_image, seen.to(text.dtype)), mask
+
+    def forward(self, x, mask=None):
+        """[B, L, D] -> normed last hidden states [B, L, D]; without a mask all is causal."""
         length, dtype = x.shape[1], x.dtype
         tables = {kind: tuple(getattr(self, f"{kind}_{name}")[:length].to(dtype) for name in ("cosine", "sine"))
                   for kind in (SLIDING, FULL)}
         for layer, kind in zip(self.layers, self.kinds):
-            x = layer(x, tables[kind])
+            x = layer(x, tables[kind], mask)
         return self.norm(x)
 
     def logits(self, hidden):
@@ -160,9 +188,11 @@ class Decoder(nn.Module):
         return self.cap * torch.tanh(raw / self.cap)
 
     def published(self):
-        """(name in a published checkpoint, parameter) pairs, the helper head left out."""
+        """(name in a published checkpoint, parameter) pairs, the helper heads left out."""
         for name, parameter in self.named_parameters():
             if name == "audio.weight":
                 yield AUDIO, parameter
-            elif not name.startswith("letters."):
+            elif not name.startswith(("letters.", "things.", "vision.")):
                 yield PREFIX + name, parameter
+        if self.vision is not None:
+            yield from self.vision.published()

@@ -7,7 +7,6 @@ import gzip
 import re
 
 import numpy
-import soundfile
 
 from . import store
 
@@ -42,12 +41,24 @@ def asterisk(folder):
 
 def librivox(folder):
     """(text, samples) of five sentences of an audio book."""
+    import soundfile
     for line in (folder / POCKETSPHINX / "transcription").read_text().splitlines():
         text, name = re.fullmatch(r"<s> (.*) </s> \((.*)\)", line).groups()
         samples, rate_hz = soundfile.read(folder / POCKETSPHINX / f"{name}.wav", dtype="int16")
         if rate_hz != store.RATE_HZ:
             raise ValueError(f"{name}.wav: {rate_hz} Hz instead of {store.RATE_HZ}")
         yield text, samples
+
+
+def sentences_of(folder):
+    """Every sentence of the recordings, short ones too: what training may not contain."""
+    with gzip.open(folder / ASTERISK_TEXT, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            text = line.partition(": ")[2].strip()
+            yield text
+            yield from re.split(r"(?<=[.?!]) +", text)
+    for line in (folder / POCKETSPHINX / "transcription").read_text().splitlines():
+        yield re.sub(r"</?s>|\(.*\)", "", line).strip()
 
 
 def sets(folder):

@@ -48,19 +48,20 @@ class Phonemiser:
         return "|".join(out)
 
 
-def phonemise(texts, british_share):
-    """Lines of the phoneme table for a list of sentences."""
+def phonemise(texts, british_share, known=None):
+    """Lines of the phoneme table for a list of sentences; known: text -> line of an earlier table
+    that was made with the same share."""
     phonemiser = {"a": Phonemiser(False), "b": Phonemiser(True)}
     for text in texts:
         accent = accent_of(text, british_share)
-        yield f"{accent}\t{phonemiser[accent](text)}"
+        yield (known or {}).get(text) or f"{accent}\t{phonemiser[accent](text)}"
 
 
-def make(texts, british_share, path):
+def make(texts, british_share, path, known=None):
     """Writes the phoneme table and prints how many sentences have word boundaries."""
     aligned = 0
     with open(path, "w", encoding="utf-8") as out:
-        for line in phonemise(texts, british_share):
+        for line in phonemise(texts, british_share, known):
             aligned += "\t" + UNALIGNED not in line
             out.write(line + "\n")
     print(f"{len(texts)} sentences, {aligned} with word boundaries")

@@ -1,9 +1,12 @@
-"""The published speech prompt, as captiond sends it, and the special tokens that it is made of."""
+"""The published speech prompts and captiond's question about a picture, token by token as captiond
+sends them, and the special tokens that they are made of."""
 
 USER_TURN = "<bos><|turn>user\n"
 MODEL_TURN = "<turn|>\n<|turn>model\n<|channel>thought\n<channel|>"
 TURN_END = "<turn|>"
+NEXT_USER_TURN = "<turn|>\n<|turn>user\n"
 AUDIO_BEGIN, AUDIO_FRAME, AUDIO_END = "<|audio>", "<|audio|>", "<audio|>"
+IMAGE_BEGIN, IMAGE_PATCH, IMAGE_END = "<|image>", "<|image|>", "<image|>"
 
 # Lines of the two speech prompts; {0} and {1} are language names.
 RULES = ("Follow these specific instructions for formatting the answer:",
@@ -14,6 +17,7 @@ TRANSCRIBE = ("Transcribe the following speech segment in {0} into {0} text.\n\n
 TRANSLATE = ("Transcribe the following speech segment in {0}, then translate it into {1}.\n"
              "When formatting the answer, first output the transcription in {0}, then one newline, "
              "then output the string '{1}: ', then the translation in {1}.")
+SCENE = "Describe what can be seen in this picture in one short sentence."
 LANGUAGES = ("English", "German", "Spanish")
 
 # Special tokens in the order of their ids. The names are those of Gemma 4; the ids are our own.
@@ -36,6 +40,35 @@ def transcription_tokens(tokenizer, language="English"):
     before = tokenizer.encode(transcription_prompt(language) + AUDIO_BEGIN, add_special_tokens=False)
     after = tokenizer.encode(AUDIO_END + MODEL_TURN, add_special_tokens=False)
     return before.ids, after.ids
+
+
+def encode(tokenizer, text):
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def translation_tokens(tokenizer, target, language="English"):
+    """Token ids (before the audio frames, after them) of the translation prompt."""
+    before = encode(tokenizer, USER_TURN + TRANSLATE.format(language, target) + AUDIO_BEGIN)
+    return before, encode(tokenizer, AUDIO_END + MODEL_TURN)
+
+
+def follow_up_parts(tokenizer, target, language="English"):
+    """Token ids (before the answer that is repeated, after it) of captiond's follow-up turn."""
+    asked = encode(tokenizer, NEXT_USER_TURN + TRANSLATE.format(language, target) + MODEL_TURN)
+    return asked, encode(tokenizer, f"\n{target}:")
+
+
+def follow_up_tokens(tokenizer, target, transcript, language="English"):
+    """What captiond appends to a context with the answer `transcript` (token ids, without the end
+    of the turn) to have it translated; the answer is the translation, which begins with a space."""
+    asked, begun = follow_up_parts(tokenizer, target, language)
+    return asked + transcript + begun
+
+
+def scene_tokens(tokenizer):
+    """Token ids (before the patches, after them) of captiond's question about a picture."""
+    return (encode(tokenizer, USER_TURN + IMAGE_BEGIN),
+            encode(tokenizer, IMAGE_END + SCENE + MODEL_TURN))
 
 
 def prompt_phrases():

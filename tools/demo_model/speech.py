@@ -37,15 +37,20 @@ class Material:
 
 
 def order_of_rows(material, settings, split, seed):
-    """Row numbers in a random order; dictionary definitions, of which there are most, come fully
-    only after everything else."""
+    """Row numbers in a random order. Of a source that `first_share` names only that share comes
+    early, the rest after everything else; what follows the first '-' of a source does not count."""
     shuffled = material.rows_of(split)
     chooser = random.Random(seed)
     chooser.shuffle(shuffled)
-    later = [number for number in shuffled if material.rows[number][0] == "wordnet-definition"
-             and chooser.random() > settings["definition_share"]]
-    first = set(later)
-    return [number for number in shuffled if number not in first] + later
+    shares = settings["first_share"]
+
+    def is_early(number):
+        source = material.rows[number][0]
+        share = shares.get(source, shares.get(source.split("-")[0], 1.0))
+        return chooser.random() < share
+
+    early = {number: is_early(number) for number in shuffled}
+    return [number for number in shuffled if early[number]] + [number for number in shuffled if not early[number]]
 
 
 def kokoro_job(material, settings, number, split, chooser):
@@ -59,7 +64,8 @@ def kokoro_job(material, settings, number, split, chooser):
         names = [name for name in names if name[0] == accent]
     mixed = settings["mixed_share"] if split == "train" else 0.0
     speed = chooser.uniform(settings["speed_min"], settings["speed_max"])
-    return words, aligned, voices.choose_voice(chooser, names, mixed), speed, number
+    voice = voices.choose_voice(chooser, names, mixed, settings.get("three_share", 0.0))
+    return words, aligned, voice, speed, number
 
 
 def kokoro_worker(settings, work, out, share, shares, device, split, limit_s):
@@ -94,21 +100,23 @@ def kokoro_worker(settings, work, out, share, shares, device, split, limit_s):
             return writer.close()
 
 
-def engine_worker(settings, work, out, share, shares, root, limit_s):
-    """Speaks sentences with espeak-ng and flite until the time is over."""
+def engine_of(kind, root):
+    """The speech engine of a kind that store.ENGINES names."""
+    from . import engines, engines_nonfree
+    return {"flite": engines.Flite, "espeak-ng": engines.Espeak, "rhvoice": engines_nonfree.RhVoice,
+            "pico": engines_nonfree.Pico}[kind](root)
+
+
+def engine_worker(settings, work, out, kind, share, shares, root, limit_s):
+    """Speaks every `shares`-th sentence with an engine until all are done or the time is over."""
     from math import gcd
 
     from scipy import signal
-
-    from . import engines
     started, material = time.time(), Material(settings, work)
-    chooser = random.Random(settings["seed"] * 1000 + 500 + share)
-    kind = "flite" if share % settings["flite_every"] else "espeak-ng"
-    engine = engines.Flite(root) if kind == "flite" else engines.Espeak(root)
-    writer = store.Writer(out)
-    order = order_of_rows(material, settings, "train", settings["seed"] + 1)[share::shares]
-    limit_hours = settings["flite_hours" if kind == "flite" else "espeak_hours"]
-    for number in order:
+    seed = settings["seed"] * 1000 + 500 + 50 * store.ENGINES.index(kind)
+    chooser, engine, writer = random.Random(seed + share), engine_of(kind, root), store.Writer(out)
+    order = order_of_rows(material, settings, "train", seed)
+    for number in order[:settings.get("sentences_max") or None][share::shares]:
         samples = engine.speak(material.rows[number][2], chooser)
         if len(samples) and engine.rate_hz != store.RATE_HZ:
             divisor = gcd(engine.rate_hz, store.RATE_HZ)
@@ -119,15 +127,45 @@ def engine_worker(settings, work, out, share, shares, root, limit_s):
         if len(loud) > 1600:
             begin, end = max(0, loud[0] - 800), min(len(samples), loud[-1] + 1600)
             writer.add(samples[begin:end], number, -1, kind)
-        if time.time() - started > limit_s or writer.hours > limit_hours / shares:
+        if time.time() - started > limit_s or writer.hours > settings["engine_hours"] / shares:
             break
     writer.close()
     print(f"{kind} {share}: {writer.hours:.2f} h, {time.time() - started:.0f} s", flush=True)
 
 
+def background_worker(out, number, seed):
+    """Sounds without words."""
+    from . import music
+    music.write_store(out, number, seed)
+
+
+def people_worker(settings, work, out):
+    """The recordings of people, unpacked."""
+    from . import game_voices
+    game_voices.write_stores(work / settings["people"], text.read(work / "sentences.tsv"),
+                             settings["held_characters"], out, settings["held_number"])
+
+
+def cpu_jobs(settings, work, out, limit_s):
+    """(function, arguments) of every process that needs no accelerator; as many processes of each
+    kind as the machine's share allows."""
+    cores = (os.cpu_count() or 2) - settings["cores_kept"]
+    wanted = settings["engine_processes"]
+    scale = min(1.0, max(1, cores) / max(1, sum(wanted.values()) + settings["background_processes"]))
+    jobs = []
+    for kind, number in wanted.items():
+        number = max(1, int(number * scale))
+        jobs += [(engine_worker, (settings, work, out / f"{kind}-{share}", kind, share, number,
+                                  work / settings["engine_root"], limit_s or 1e9)) for share in range(number)]
+    number = max(1, int(settings["background_processes"] * scale))
+    jobs += [(background_worker, (out / f"background-{share}", settings["background_number"] // number,
+                                  settings["seed"] * 100 + share)) for share in range(number)]
+    return jobs + [(people_worker, (settings, work, out))] if "people" in settings else jobs
+
+
 def make(settings, work, out, limit_s=None, devices=("cpu",), split="train"):
-    """Runs all workers and waits; stores are OUT/kokoro-K and OUT/engine-K, or OUT/held, a few
-    held-out sentences that training is watched with."""
+    """Runs all workers and waits; stores are OUT/kokoro-K, OUT/ENGINE-K, OUT/background-K, OUT/person
+    and OUT/held-person, or OUT/held, a few held-out sentences that training is watched with."""
     work, out = pathlib.Path(work), pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
@@ -138,11 +176,9 @@ def make(settings, work, out, limit_s=None, devices=("cpu",), split="train"):
     workers = [context.Process(target=kokoro_worker, args=(
         settings, work, out / name.format(share), share, shares, devices[share % len(devices)], split, limit_s))
         for share in range(shares)]
-    if split == "train" and settings["engine_processes"]:
-        number = min(settings["engine_processes"], max(1, (os.cpu_count() or 2) - shares))
-        workers += [context.Process(target=engine_worker, args=(
-            settings, work, out / f"engine-{share}", share, number, work / settings["engine_root"], limit_s or 1e9))
-            for share in range(number)]
+    if split == "train":
+        workers += [context.Process(target=job, args=arguments) for job, arguments in cpu_jobs(
+            settings, work, out, limit_s)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -3,8 +3,8 @@
   speech.i16   int16 samples at 16 kHz, one recording after the other
   index.npz    start      int64 [U]    first sample of each recording
                length     int32 [U]    its samples
-               sentence   int32 [U]    its row in the table of sentences
-               speaker    int16 [U]    number of its voice in speakers.json, or -1 for a mixture
+               sentence   int32 [U]    its row in the table of sentences, or -1: no words in it
+               speaker    int16 [U]    number of its voice, unique over all stores, or -1: unknown
                engine     int8  [U]    number of its engine in ENGINES
                words_at   int64 [U+1]  its part of the two arrays below (empty: no word times)
                word_begin int32 [W]    sample where a word begins, from the recording's start
@@ -16,7 +16,7 @@ import pathlib
 import numpy
 
 RATE_HZ = 16000
-ENGINES = ("kokoro", "espeak-ng", "flite", "person")
+ENGINES = ("kokoro", "espeak-ng", "flite", "person", "rhvoice", "pico", "background")
 FIELDS = {"start": numpy.int64, "length": numpy.int32, "sentence": numpy.int32,
           "speaker": numpy.int16, "engine": numpy.int8}
 

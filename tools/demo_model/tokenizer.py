@@ -3,7 +3,9 @@
 Merges are learnt inside words. The fixed phrases of the speech prompts are then added as chains of
 merges of the lowest rank, so that a prompt costs a dozen tokens and not eighty."""
 
+import collections
 import json
+import re
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -64,3 +66,61 @@ def build(lines, size):
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(),
                                            decoders.Fuse()])
     return tokenizer
+
+
+def word_pieces(tokenizer, lines):
+    """{pieces of a word: how often} with today's merges; a word begins with its space."""
+    words = collections.Counter()
+    for line in lines:
+        words.update(re.findall(r" ?[^\W\d_]+", line))
+    return {tuple(tokenizer.encode(word, add_special_tokens=False).tokens): number
+            for word, number in words.items()}
+
+
+def further_merges(words, vocabulary, number):
+    """The most frequent pairs of neighbouring pieces, joined one after the other until `number` new
+    entries are made; extends `vocabulary`, returns the merges."""
+    merges, words = [], dict(words)
+    made = 0
+    while made < number:
+        pairs = collections.Counter()
+        for pieces, often in words.items():
+            for pair in zip(pieces, pieces[1:]):
+                pairs[pair] += often
+        pairs = {pair: often for pair, often in pairs.items() if not any(piece.startswith("<0x") for piece in pair)}
+        best = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append(list(best))
+        if "".join(best) not in vocabulary:
+            vocabulary["".join(best)] = len(vocabulary)
+            made += 1
+        joined = {}
+        for pieces, often in words.items():
+            key = join(pieces, best)
+            joined[key] = joined.get(key, 0) + often
+        words = joined
+    return merges
+
+
+def join(pieces, pair):
+    """The pieces with every occurrence of the pair made one."""
+    out, at = [], 0
+    while at < len(pieces):
+        if pieces[at:at + 2] == pair:
+            out.append(pieces[at] + pieces[at + 1])
+            at += 2
+        else:
+            out.append(pieces[at])
+            at += 1
+    return tuple(out)
+
+
+def grow(tokenizer, lines, size):
+    """A tokenizer of `size` entries: those of today with their ids, then merges learnt from lines,
+    of the lowest rank, so that other text is cut almost as before."""
+    layout = json.loads(tokenizer.to_str())
+    model = layout["model"]
+    known = model["vocab"]
+    if sorted(known.values()) != list(range(len(known))):
+        raise ValueError("the tokenizer's ids are not 0 to its size")
+    model["merges"] = list(model["merges"]) + further_merges(word_pieces(tokenizer, lines), known, size - len(known))
+    return Tokenizer.from_str(json.dumps(layout))

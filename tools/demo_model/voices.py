@@ -27,13 +27,15 @@ def resample_24_to_16_khz(samples, taps=24):
     return functional.conv1d(padded, kernel, stride=3)[0].T.reshape(-1)
 
 
-def choose_voice(random, voices, mixed_share):
-    """A voice name, or a mixture {name: weight} of two voices of the same accent."""
+def choose_voice(random, voices, mixed_share, three_share=0.0):
+    """A voice name, or a mixture {name: weight} of two or three voices of the same accent."""
     if random.random() >= mixed_share:
         return random.choice(voices)
-    first, second = random.sample(voices, 2)
-    weight = round(random.uniform(0.2, 0.8), 3)
-    return {first: weight, second: round(1 - weight, 3)}
+    number = 3 if random.random() < three_share else 2
+    shares = [random.uniform(0.2, 0.8) for _ in range(number)]
+    names = random.sample(voices, number)
+    weights = [round(share / sum(shares), 3) for share in shares[1:]]
+    return dict(zip(names, [round(1 - sum(weights), 3), *weights]))
 
 
 def word_spans(words, vocabulary, durations):

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from .frames import FRAME
 
-ROOM = 8000   # samples of a room's echo
+ROOM = 11200   # samples of a room's echo
+SPECTRUM = 512   # samples of the windows that a codec works on
 
 
 def compose(flat, source, begin, length, rate, samples):
@@ -42,37 +43,82 @@ def decibels(low, high, rows, device):
     return 10 ** ((low + (high - low) * random(rows, 1, device=device)) / 20)
 
 
-def rooms_and_filters(waves):
-    """Rooms of 0.1-0.7 s for half of the rows, smooth equalisers and band limits for some."""
-    rows, samples = waves.shape
-    device = waves.device
-    size = 1 << (samples + ROOM - 1).bit_length()
+def room(rows, device):
+    """Impulse responses [B, ROOM]: the direct sound, single reflections, and a decaying tail."""
     time_s = torch.arange(ROOM, device=device) / 16000
-    decay = 0.1 + 0.6 * random(rows, 1, device=device)
+    decay = 0.08 + 0.9 * random(rows, 1, device=device) ** 1.5
     echo = torch.randn(rows, ROOM, device=device) * torch.exp(-6.9 * time_s / decay)
     echo[:, :40] = 0
-    echo = echo / power(echo) / ROOM**0.5 * decibels(-20, -2, rows, device)
-    echo = echo * (random(rows, 1, device=device) < 0.5)
+    echo = echo / (power(echo) + 1e-9) / ROOM**0.5 * decibels(-22, 0, rows, device)
+    early = torch.zeros_like(echo).scatter_add_(
+        1, (16 + random(rows, 6, device=device) * 900).long(), torch.randn(rows, 6, device=device))
+    echo = echo + early * decibels(-26, -6, rows, device)
+    echo = echo * (random(rows, 1, device=device) < 0.55)
     echo[:, 0] = 1
-    response = torch.fft.rfft(echo, size)
-    hertz = torch.linspace(0, 8000, response.shape[1], device=device)[None]
-    points = (random(rows, 1, 8, device=device) * 16 - 8) * (random(rows, 1, 1, device=device) < 0.6)
-    curve = functional.interpolate(points, size=response.shape[1], mode="linear", align_corners=True)[:, 0]
-    low_pass = torch.where(random(rows, 1, device=device) < 0.25,
-                           3400 + 3000 * random(rows, 1, device=device), 9000.0)
-    high_pass = torch.where(random(rows, 1, device=device) < 0.4,
-                            50 + 250 * random(rows, 1, device=device), -1000.0)
-    gain = 10 ** (curve / 20) * torch.sigmoid((low_pass - hertz) / 120) * torch.sigmoid((hertz - high_pass) / 20)
+    return echo
+
+
+def equaliser(rows, bins, device):
+    """Gains [B, bins] from 0 to 8 kHz: a smooth curve, a tilt, and limits of the band."""
+    hertz = torch.linspace(0, 8000, bins, device=device)[None]
+    points = (random(rows, 1, 10, device=device) * 24 - 12) * (random(rows, 1, 1, device=device) < 0.7)
+    curve = functional.interpolate(points, size=bins, mode="linear", align_corners=True)[:, 0]
+    curve = curve + (random(rows, 1, device=device) * 16 - 8) * (hertz / 4000 - 1)
+    chance = random(rows, 1, device=device)
+    low_pass = torch.where(chance < 0.4, 2600 + 4800 * random(rows, 1, device=device), 9000.0)
+    low_pass = torch.where(chance < 0.15, 3400.0, low_pass)
+    high_pass = torch.where(random(rows, 1, device=device) < 0.5,
+                            50 + 300 * random(rows, 1, device=device), -1000.0)
+    return 10 ** (curve / 20) * torch.sigmoid((low_pass - hertz) / 90) * torch.sigmoid((hertz - high_pass) / 20)
+
+
+def rooms_and_filters(waves):
+    """Rooms for half of the rows, equalisers and band limits for most."""
+    rows, samples = waves.shape
+    size = 1 << (samples + ROOM - 1).bit_length()
+    response = torch.fft.rfft(room(rows, waves.device), size)
+    gain = equaliser(rows, response.shape[1], waves.device)
     return torch.fft.irfft(torch.fft.rfft(waves, size) * response * gain, size)[:, :samples]
 
 
+def recoded(waves):
+    """What a lossy codec leaves: in each short window weak bins are lost and the others are rounded,
+    coarsely in some rows and finely in others. waves [B, N]."""
+    rows, samples = waves.shape
+    device = waves.device
+    window = torch.hann_window(SPECTRUM, device=device)
+    spectrum = torch.stft(waves, SPECTRUM, SPECTRUM // 2, window=window, return_complex=True)
+    level = spectrum.abs()
+    loudest = functional.max_pool2d(level[:, None], (9, 1), 1, (4, 0))[:, 0]
+    peak = level.amax(1, keepdim=True)
+    kept = level > peak * decibels(-60, -26, rows, device)[:, :, None]
+    step = loudest * decibels(-20, -6, rows, device)[:, :, None] + 1e-6
+    real, imaginary = (torch.round(part / step) * step for part in (spectrum.real, spectrum.imag))
+    return torch.istft(torch.complex(real, imaginary) * kept, SPECTRUM, SPECTRUM // 2, window=window,
+                       length=samples)
+
+
+def thinned(waves):
+    """8 kHz by leaving every other sample out, and back by straight lines: cheap hardware."""
+    return functional.interpolate(waves[:, None, ::2], size=waves.shape[1], mode="linear",
+                                  align_corners=False)[:, 0]
+
+
 def coloured_noise(rows, samples, device):
-    """Noise of unit power between white and brownish, float [B, samples]."""
+    """Noise of unit power, float [B, samples]: white to brownish, some of it only in a band, some
+    of it swelling and fading."""
     size = 1 << (samples - 1).bit_length()
     spectrum = torch.fft.rfft(torch.randn(rows, size, device=device))
     hertz = torch.linspace(0, 8000, spectrum.shape[1], device=device)[None]
-    noise = torch.fft.irfft(spectrum / (1 + hertz / 100) ** (1.2 * random(rows, 1, device=device)), size)
-    noise = noise[:, :samples]
+    limit = torch.where(random(rows, 1, device=device) < 0.4,
+                        150 * 40 ** random(rows, 1, device=device), 20000.0)
+    shape = torch.sigmoid((limit - hertz) / (0.1 * limit)) / (1 + hertz / 100) ** (1.6 * random(rows, 1, device=device))
+    points = (random(rows, 1, 12, device=device) * 24 - 12) * (random(rows, 1, 1, device=device) < 0.5)
+    curve = functional.interpolate(points, size=spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
+    noise = torch.fft.irfft(spectrum * shape * 10 ** (curve / 20), size)[:, :samples]
+    swell = functional.interpolate(random(rows, 1, max(2, samples // 8000), device=device), size=samples,
+                                   mode="linear", align_corners=True)[:, 0]
+    noise = torch.where(random(rows, 1, device=device) < 0.3, noise * (0.1 + swell), noise)
     return noise / (power(noise) + 1e-6)
 
 
@@ -94,29 +140,50 @@ def companded(waves):
     return torch.sign(coded) * torch.expm1(coded.abs() * math.log(256)) / 255 * peak
 
 
-def disturb(waves, has_speech):
-    """Everything that a microphone, a room and a line may add. waves [B, N], has_speech bool [B]."""
+def some(rows, share, device):
+    """bool [B, 1], true for about this share of the rows."""
+    return random(rows, 1, device=device) < share
+
+
+def backgrounds(waves, has_words, level, noise_low):
+    """Noise, hum, and the voices of other rows, against a level [B, 1]; rows without words get
+    noise of any level, and no voices."""
     rows, samples = waves.shape
     device = waves.device
-    waves = rooms_and_filters(waves)
-    level = torch.where(has_speech[:, None], power(waves), 0.05 * decibels(-40, 0, rows, device)) + 1e-5
     noise = coloured_noise(rows, samples, device)
-    noise = torch.where(random(rows, 1, device=device) < 0.1, hum(rows, samples, device), noise)
-    waves = waves + noise * level * decibels(-42, -2, rows, device)
-    babble = waves.roll(1, 0).roll(4001, 1) + waves.roll(2, 0).roll(9001, 1)
+    noise = torch.where(some(rows, 0.1, device), hum(rows, samples, device), noise)
+    waves = waves + noise * level * decibels(noise_low, -2, rows, device)
+    voices = waves * has_words[:, None]
+    babble = voices.roll(1, 0).roll(4001, 1) + voices.roll(2, 0).roll(9001, 1)
     babble = babble / (power(babble) + 1e-5) * level * decibels(-30, -10, rows, device)
-    waves = waves + babble * ((random(rows, 1, device=device) < 0.15) & has_speech[:, None])
-    waves = torch.where(random(rows, 1, device=device) < 0.1, companded(waves), waves)
+    return waves + babble * (some(rows, 0.15, device) & has_words[:, None])
+
+
+def disturb(waves, has_words, music=None):
+    """Everything that a microphone, a room and a line may add. waves [B, N], has_words bool [B],
+    music [B, N] or None: what may play in the background."""
+    rows, device = len(waves), waves.device
+    waves = rooms_and_filters(waves)
+    level = torch.where(has_words[:, None], power(waves), 0.3 * decibels(-60, 0, rows, device)) + 1e-5
+    waves = backgrounds(waves, has_words, level, -45)
+    if music is not None:
+        music = music / (power(music) + 1e-5) * level * decibels(-30, -8, rows, device)
+        waves = waves + music * some(rows, 0.12, device)
+    waves = torch.where(some(rows, 0.2, device), recoded(waves), waves)
+    waves = torch.where(some(rows, 0.12, device), companded(waves), waves)
+    waves = torch.where(some(rows, 0.04, device), thinned(waves), waves)
     loud = waves * decibels(-26, 4, rows, device)
-    return torch.where(random(rows, 1, device=device) < 0.1, loud * 3, loud).clamp(-1, 1)
+    return torch.where(some(rows, 0.1, device), loud * 3, loud).clamp(-1, 1)
 
 
-def lightly_noisy(waves, has_speech):
-    """White noise at a random, mostly low level; silent rows get noise of any level or none."""
-    rows = len(waves)
-    quiet = decibels(-90, -50, rows, waves.device)
-    loud = decibels(-90, -16, rows, waves.device) * (random(rows, 1, device=waves.device) > 0.15)
-    return waves + torch.randn_like(waves) * torch.where(has_speech[:, None], quiet, loud)
+def lightly_noisy(waves, has_words):
+    """White noise at a random, mostly low level; rows without words get noise of any colour and
+    level, or none."""
+    rows, samples = waves.shape
+    device = waves.device
+    quiet = torch.randn_like(waves) * decibels(-90, -50, rows, device)
+    any_noise = coloured_noise(rows, samples, device) * decibels(-90, -12, rows, device)
+    return waves + torch.where(has_words[:, None], quiet, any_noise * ~some(rows, 0.2, device))
 
 
 def drop_frames(frames, share):

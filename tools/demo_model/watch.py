@@ -1,0 +1,72 @@
+"""Scores of a network in training on held-out recordings, without a cache: quick on a GPU, and
+independent of transformers."""
+
+import torch
+from torch import distributed
+
+from . import errors, frames, prompt
+
+BATCH = 32
+
+
+class Watch:
+    """held: store's name -> (samples int16, text) recordings of this process; say: prints a line."""
+
+    def __init__(self, network, layout, held, device, say):
+        self.network, self.layout, self.held, self.device, self.say = network, layout, held, device, say
+
+    @torch.inference_mode()
+    def generate(self, rows, embed, longest):
+        """Greedy answers of rows of token ids, the whole batch computed anew for every token.
+
+        embed: padded tokens int64 [B, L] -> embeddings."""
+        rows, starts, done = [list(row) for row in rows], [len(row) for row in rows], [False] * len(rows)
+        for _ in range(longest):
+            width = max(map(len, rows))
+            tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self.device)
+            hidden = self.network(embed(tokens))
+            last = torch.tensor([len(row) - 1 for row in rows], device=self.device)
+            best = self.network.logits(hidden[torch.arange(len(rows), device=self.device), last]).argmax(-1).tolist()
+            for number, token in enumerate(best):
+                done[number] |= token == self.layout.end_id
+                if not done[number]:
+                    rows[number].append(token)
+            if all(done):
+                break
+        return [row[start:] for row, start in zip(rows, starts)]
+
+    def hear(self, recordings, language=None, longest=80):
+        """Transcripts of int16 recordings, and captiond's follow-up translations if asked for."""
+        heard = [torch.from_numpy(frames.cut(samples)) for samples in recordings]
+        stacked = torch.nn.utils.rnn.pad_sequence(heard, batch_first=True).to(self.device)
+
+        def embed(tokens):
+            return self.network.embed(tokens, stacked, self.layout.audio_id)
+
+        rows = [self.layout.before + [self.layout.audio_id] * len(one) + self.layout.after for one in heard]
+        transcripts = self.generate(rows, embed, longest)
+        decode = self.layout.tokenizer.decode
+        if language is None:
+            return [decode(ids) for ids in transcripts]
+        rows = [row + ids + prompt.follow_up_tokens(self.layout.tokenizer, language, ids, self.layout.language)
+                for row, ids in zip(rows, transcripts)]
+        return [f"{decode(ids)} | {decode(answer)}"
+                for ids, answer in zip(transcripts, self.generate(rows, embed, longest))]
+
+    def score(self, number, show=0):
+        """Word error rate over all processes on `number` recordings of each store and process."""
+        for name, recordings in self.held.items():
+            mine = sorted(recordings[:number], key=lambda item: len(item[0]))
+            counts = torch.zeros(2, device=self.device)
+            for at in range(0, len(mine), BATCH):
+                part = mine[at:at + BATCH]
+                for (_, wanted), heard in zip(part, self.hear([samples for samples, _ in part])):
+                    counts += torch.tensor(errors.count(wanted, heard), device=self.device)
+            if distributed.is_initialized():
+                distributed.all_reduce(counts)
+            self.say(f"{name}: WER {100 * counts[0].item() / max(1, counts[1].item()):.2f} % "
+                     f"on {int(counts[1])} held-out words")
+            for language in ("German", "Spanish") if show else ():
+                part = recordings[:show]
+                for (_, wanted), heard in zip(part, self.hear([samples for samples, _ in part], language)):
+                    self.say(f"  wanted: {wanted} | heard: {heard}")
