@@ -14,6 +14,7 @@ def parser():
     root.add_argument("--work", default="build/demo_model/work", help="folder of all that is made")
     commands = root.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="get the pinned sources and check their hashes")
+    commands.add_parser("make-parallel", help="table of sentences in English, German and Spanish")
     commands.add_parser("make-text", help="table of sentences, and the tokenizer")
     phonemes = commands.add_parser("make-phonemes", help="phonemes of all sentences")
     phonemes.add_argument("--known", help="work folder of an earlier run whose phonemes still hold")
@@ -125,6 +126,9 @@ def run(arguments, config, work):
     if command == "fetch":
         from . import sources
         sources.fetch(work)
+    elif command == "make-parallel":
+        from . import parallel
+        parallel.make(config["parallel"], work, work / "parallel.tsv")
     elif command == "make-text":
         from . import text
         text.make(config["text"], work, work / "sentences.tsv")

@@ -1,18 +1,17 @@
-"""`evaluate-translation`: chrF2 and BLEU of spoken English into German and Spanish, by sacrebleu.
+"""`evaluate-translation`: chrF2 and BLEU of spoken English into German and Spanish, by sacrebleu, of
+the answers that `translate-set` wrote (translation_answers.py) and of the peer (cascade.py).
 
-Every recording is translated twice: by the published prompt, which asks for transcript and
-translation in one answer, and by captiond's follow-up turn after the transcript. Bounds are 95 %
-intervals of 1,000 bootstrap samples over utterances."""
+Bounds are 95 % intervals of 1,000 bootstrap samples over utterances."""
 
 import pathlib
 import re
-import time
 
+import numpy
 from sacrebleu.metrics import BLEU, CHRF
 
-from . import cascade, errors, evaluate, parallel, store, translation_set
+from . import cascade, errors, evaluate, parallel, store, translation_answers, translation_set
+from .translation_answers import LANGUAGES
 
-LANGUAGES = ("German", "Spanish")
 DRAWS = 1000
 
 
@@ -21,19 +20,23 @@ def plain(text):
     return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
 
 
-def scores(heard, wanted):
-    """(chrF2, half of its interval, BLEU, half of its interval) of translations; both lists of str."""
-    out = []
+def scores(heard, wanted, seed=0):
+    """[(score, low, high)] of chrF2 and BLEU; heard, wanted: translations and references, lists of str."""
+    out, generator = [], numpy.random.default_rng(seed)
     for metric in (CHRF(), BLEU()):
-        score = metric.corpus_score(heard, [wanted], n_bootstrap=DRAWS)
-        out += [score.score, score._ci]                 # sacrebleu keeps the bounds in no public field
+        # Counts of each utterance, then sums over drawn utterances: sacrebleu's own bootstrap does the
+        # same, but fails where a draw has nothing in common with its references.
+        counts = metric._extract_corpus_statistics(heard, [wanted])
+        drawn = [metric._aggregate_and_compute([counts[n] for n in generator.integers(0, len(counts), len(counts))]).score
+                 for _ in range(DRAWS)]
+        out.append((metric.corpus_score(heard, [wanted]).score, *numpy.quantile(drawn, (0.025, 0.975))))
     return out
 
 
 def line(name, heard, wanted):
-    chrf, chrf_half, bleu, bleu_half = scores(heard, wanted)
-    return (f"{name:58} chrF2 {chrf:5.1f} ± {chrf_half:4.1f}  BLEU {bleu:5.1f} ± {bleu_half:4.1f}  "
-            f"{len(wanted)} utterances")
+    text = "  ".join(f"{metric} {score:5.1f} [{low:.1f}, {high:.1f}]"
+                     for metric, (score, low, high) in zip(("chrF2", "BLEU"), scores(heard, wanted)))
+    return f"{name:64} {text}  {len(wanted)} utterances"
 
 
 def kinds_of(items):
@@ -41,7 +44,7 @@ def kinds_of(items):
     groups = {"in domain": [n for n, item in enumerate(items) if item[0] != "template"],
               "held-out templates": [n for n, item in enumerate(items) if item[0] == "template"]}
     for kind in ("seen", "filler"):
-        groups["  of them " + parallel.KINDS[kind]] = [n for n, item in enumerate(items) if item[0] == kind]
+        groups["- " + parallel.KINDS[kind]] = [n for n, item in enumerate(items) if item[0] == kind]
     return groups
 
 
@@ -51,7 +54,7 @@ def print_scores(items, system, language, heard, log, also_plain=False):
     for title, numbers in kinds_of(items).items():
         part = [heard[n] for n in numbers], [wanted[n] for n in numbers]
         print(line(f"{language}, {system}: {title}", *part), flush=True)
-        if also_plain:
+        if also_plain and title[0] != "-":
             print(line(f"{language}, {system}, no marks: {title}", *([plain(text) for text in side] for side in part)))
     log += ["\t".join((language, system, item[0], item[2], want, one)) for item, want, one in zip(items, wanted, heard)]
 
@@ -63,14 +66,11 @@ def print_transcripts(items, system, heard, log):
     log += ["\t".join(("English", system, item[0], item[2], item[2], one)) for item, one in zip(items, heard)]
 
 
-def report_model(folder, items, log, also_plain):
-    """Both forms of translation of a Hugging Face folder."""
-    captioner, recordings = evaluate.Captioner(folder), [item[5] for item in items]
-    for language in LANGUAGES:
-        for system, translate in (("one prompt", captioner.translate), ("follow-up turn", captioner.follow_up)):
-            transcripts, translations = translate(recordings, language)
-            print_transcripts(items, f"transcript, {system}, {language}", transcripts, log)
-            print_scores(items, system, language, translations, log, also_plain)
+def report_answers(items, answers, log, also_plain):
+    """All forms of translation of a checkpoint, and the transcripts that they came with."""
+    for (language, system), found in answers.items():
+        print_transcripts(items, f"transcript, {system}, {language}", [one[0] for one in found], log)
+        print_scores(items, system, language, [one[1] for one in found], log, also_plain)
 
 
 def report_cascade(items, log):
@@ -85,14 +85,13 @@ def report_cascade(items, log):
 
 def report(arguments):
     """The whole report on standard output."""
-    started, log, items = time.time(), [], translation_set.read(arguments.set)
-    if arguments.model:
-        report_model(arguments.model, items, log, arguments.cascade)
+    log, items = [], translation_set.read(arguments.set)
+    if arguments.answers:
+        report_answers(items, translation_answers.read(arguments.answers, len(items)), log, arguments.cascade)
     if arguments.cascade:
         report_cascade(items, log)
     for language in LANGUAGES:
         print_scores(items, "the English text itself", language, [item[2] for item in items], [])
-    seconds = sum(len(item[5]) for item in items) / store.RATE_HZ
-    print(f"{seconds:.0f} s of speech in the set; all in {time.time() - started:.0f} s of wall time")
+    print(f"{sum(len(item[5]) for item in items) / store.RATE_HZ:.0f} s of speech in the set")
     if arguments.out:
         pathlib.Path(arguments.out).write_text("\n".join(log) + "\n", encoding="utf-8")

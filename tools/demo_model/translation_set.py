@@ -38,10 +38,11 @@ class Speaker:
 
 
 def make(settings, held_voices, work, path):
-    """Writes the zip. settings: {seed, numbers: {kind: items}}; work: the folder with parallel.tsv and
-    kokoro/."""
+    """Writes the zip. settings: {seed, numbers: {kind: items}, without: sections of templates that are not
+    asked for}; work: the folder with parallel.tsv and kokoro/."""
     work, path = pathlib.Path(work), pathlib.Path(path)
-    chosen = parallel.choose_held(parallel.read(work / "parallel.tsv"), settings["numbers"], settings["seed"])
+    table = [row for row in parallel.read(work / "parallel.tsv") if row[3].split("-")[1] not in settings["without"]]
+    chosen = parallel.choose_held(table, settings["numbers"], settings["seed"])
     speaker = Speaker(work / "kokoro", settings["seed"])
     voice_of = {row[0]: sorted(held_voices)[place % len(held_voices)] for place, (_, row) in enumerate(chosen)}
     rows = {row[0]: (kind, row) for kind, row in chosen}
