@@ -9,6 +9,7 @@ import torch
 from . import evaluate, frames, prompt
 
 TOKENS_MAX = 240
+BATCH_ON_GPU = 64
 
 
 class Translator(evaluate.Captioner):
@@ -43,8 +44,9 @@ class Translator(evaluate.Captioner):
         """Token ids of each answer without the end of the turn, in the order given."""
         order = sorted(range(len(recordings)), key=lambda number: len(recordings[number]))
         out = [[] for _ in recordings]
-        for at in range(0, len(order), evaluate.BATCH):
-            part = order[at:at + evaluate.BATCH]
+        size = evaluate.BATCH if self.device.type == "cpu" else BATCH_ON_GPU
+        for at in range(0, len(order), size):
+            part = order[at:at + size]
             inputs = self.batch([frames.cut(recordings[number]) for number in part], [asked[number] for number in part])
             written = self.model.generate(**inputs, do_sample=False, max_new_tokens=TOKENS_MAX)
             for number, ids in zip(part, written[:, inputs["input_ids"].shape[1]:].tolist()):
