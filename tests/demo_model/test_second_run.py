@@ -12,7 +12,7 @@ import zipfile
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tools.demo_model import batches, examples, game_voices, music, prompt, split_check, store  # noqa: E402
+from tools.demo_model import batches, examples, game_voices, music, prompt, split_check, store, truncation  # noqa: E402
 
 RATE = store.RATE_HZ
 
@@ -204,6 +204,23 @@ class Music(unittest.TestCase):
         self.assertTrue((first == second).all())
         self.assertEqual((first.dtype, len(first)), (numpy.int16, music.SECONDS * RATE))
         self.assertGreater(numpy.abs(first).max(), 100)
+
+
+class Truncation(unittest.TestCase):
+    def test_any_beginning_of_the_text_explains_a_transcript(self):
+        for said in ("", "The red", "The red bus stops here."):
+            self.assertEqual(truncation.unexplained("The red bus stops here.", said)[0], 0)
+
+    def test_invented_and_misheard_words_count(self):
+        self.assertEqual(truncation.unexplained("The red bus stops here.", "The red busy"), (1, 3))
+        self.assertEqual(truncation.unexplained("The red bus stops here.", "The red bus is late"), (2, 5))
+        self.assertEqual(truncation.unexplained("The red bus.", "Thank you."), (2, 2))
+
+    def test_cuts_are_shorter_and_keep_the_text(self):
+        items = [("one two", numpy.zeros(4 * RATE, numpy.int16)), ("short", numpy.zeros(100, numpy.int16))]
+        (text, samples), = truncation.cut(items, 1)
+        self.assertEqual(text, "one two")
+        self.assertTrue(RATE <= len(samples) <= 3.4 * RATE)
 
 
 class SplitProof(unittest.TestCase):

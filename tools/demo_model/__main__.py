@@ -34,6 +34,7 @@ def parser():
     pictures.add_argument("--seconds", type=float)
     pictures.add_argument("--processes", type=int, default=2)
     pictures.add_argument("--number", type=int)
+    commands.add_parser("make-scene-text", help="training sentences about scenes, for the tokenizer")
     commands.add_parser("make-sprites", help="small pictures of things, from the icon packages")
     grow = commands.add_parser("grow", help="an exported checkpoint with more words, and eyes")
     grow.add_argument("source")
@@ -73,7 +74,8 @@ def parser():
     evaluate = commands.add_parser("evaluate", help="word error rates of a Hugging Face folder")
     evaluate.add_argument("--model", default="assets/demo-model")
     evaluate.add_argument("--set", default="assets/evaluation/english.zip")
-    evaluate.add_argument("--noise", action="store_true", help="also at 10 dB, and on silence")
+    evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
+    evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
     evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
     evaluate.add_argument("--out", help="also write every transcript to this file")
     return root
@@ -97,14 +99,17 @@ def make_tokenizer(settings, work):
         tokenizer.build(lines, settings["size"]).save(str(path))
 
 
-PICTURE_COMMANDS = ("make-sprites", "make-pictures", "evaluate-scenes", "make-clip")
+PICTURE_COMMANDS = ("make-scene-text", "make-sprites", "make-pictures", "evaluate-scenes", "make-clip")
 
 
 def run_pictures(arguments, config, work):
     """One of PICTURE_COMMANDS."""
     command, sprite_file = arguments.command, config["pictures"]["sprites"]
     sys.path.insert(0, str(work / "wheels"))
-    if command == "make-sprites":
+    if command == "make-scene-text":
+        from . import pictures
+        pictures.write_sentences(work / "scene_sentences.txt", config["pictures"]["sentences"], config["seed"])
+    elif command == "make-sprites":
         from . import sprites
         sprites.make(work, sprite_file)
     elif command == "make-pictures":

@@ -12,11 +12,13 @@ import numpy
 import soundfile
 import torch
 
-from . import errors, frames, prompt, store
+from . import errors, frames, prompt, quiet, store, truncation
 
 BATCH = 8
 TOKENS_MAX = 120
 SILENCE_HOURS = 0.1
+QUIET_SEED = 5
+NOISY_ITEMS = 100
 
 
 class Captioner:
@@ -107,23 +109,28 @@ def score(captioner, name, items, log):
     return counts
 
 
-QUIET_KINDS = ("digital silence", "hiss", "low-passed noise", "mains hum")
+def score_quiet(captioner, folder, log):
+    """Prints how many words are heard where nobody speaks."""
+    words_in_all = seconds_in_all = 0
+    for kind, recordings in quiet.sets(QUIET_SEED, SILENCE_HOURS, folder).items():
+        heard = captioner.transcribe(recordings)
+        words, seconds = sum(len(one.split()) for one in heard), sum(map(len, recordings)) / store.RATE_HZ
+        words_in_all, seconds_in_all = words_in_all + words, seconds_in_all + seconds
+        print(f"{kind:34} {words} invented words in {seconds:.0f} s, {len(recordings)} recordings, "
+              f"{sum(map(bool, heard))} of them with words", flush=True)
+        log += [f"{kind}\t\t{one}" for one in heard if one]
+    print(f"{'all without words':34} {words_in_all / seconds_in_all * 3600:.0f} invented words an hour", flush=True)
 
 
-def quiet_recordings(generator, hours):
-    """Recordings of 1 to 12 s without words, the QUIET_KINDS in turn."""
-    made, recordings = 0.0, []
-    while made < hours * 3600:
-        size = int(generator.uniform(1, 12) * store.RATE_HZ)
-        time_s = numpy.arange(size) / store.RATE_HZ
-        level = 10 ** generator.uniform(-4, -1)
-        hiss = generator.normal(0, 1, size)
-        kinds = (numpy.zeros(size), hiss, numpy.convolve(hiss, numpy.ones(24) / 5, "same"),
-                 numpy.sin(2 * numpy.pi * 50 * time_s) + 0.3 * numpy.sin(2 * numpy.pi * 150 * time_s))
-        wave = kinds[len(recordings) % len(kinds)] * level
-        recordings.append((wave.clip(-1, 1) * 32767).astype(numpy.int16))
-        made += size / store.RATE_HZ
-    return recordings
+def score_truncated(captioner, items, log):
+    """Prints the words that no beginning of the text explains, for cut recordings and whole ones."""
+    for name, part in (("cut in the middle", truncation.cut(items, QUIET_SEED)), ("the same, whole", items)):
+        heard = captioner.transcribe([samples for _, samples in part])
+        counts = [truncation.unexplained(text, one) for (text, _), one in zip(part, heard)]
+        low, high = interval(counts)
+        print(f"{name:34} {100 * errors.rate(counts):5.1f} % of the words not explained by the text  "
+              f"[{100 * low:.1f}, {100 * high:.1f}]  {len(part)} utterances", flush=True)
+        log += [f"{name}\t{text}\t{one}" for (text, _), one in zip(part, heard)]
 
 
 def report(arguments):
@@ -135,18 +142,15 @@ def report(arguments):
         for value in sorted({item[place] for item in items}):
             part = [count for item, count in zip(items, counts) if item[place] == value]
             print("  " + line(f"{title} {value}", part))
+    spoken = [(text, samples) for _, _, text, samples in items[:NOISY_ITEMS]]
     if arguments.noise:
-        generator = numpy.random.default_rng(5)
-        noisy = [(text, with_noise(samples, 10, generator)) for _, _, text, samples in items[:100]]
-        score(captioner, "white noise at 10 dB", noisy, log)
-        recordings = quiet_recordings(generator, SILENCE_HOURS)
-        for place, kind in enumerate(QUIET_KINDS):
-            part = recordings[place::len(QUIET_KINDS)]
-            heard = captioner.transcribe(part)
-            words, seconds = sum(len(one.split()) for one in heard), sum(map(len, part)) / store.RATE_HZ
-            print(f"{kind:34} {words} invented words in {seconds:.0f} s, {len(part)} recordings, "
-                  f"{sum(map(bool, heard))} of them with words", flush=True)
-            log += [f"{kind}\t\t{one}" for one in heard if one]
+        generator = numpy.random.default_rng(QUIET_SEED)
+        print(line(f"the first {NOISY_ITEMS}, clean", counts[:NOISY_ITEMS]))
+        for decibels in (20, 10, 5):
+            noisy = [(text, with_noise(samples, decibels, generator)) for text, samples in spoken]
+            score(captioner, f"the same, white noise at {decibels} dB", noisy, log)
+        score_truncated(captioner, spoken, log)
+        score_quiet(captioner, pathlib.Path(arguments.sounds) if arguments.sounds else None, log)
     if arguments.people:
         from . import people
         for name, recordings in people.sets(pathlib.Path(arguments.people)):

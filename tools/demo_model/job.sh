@@ -29,19 +29,21 @@ import numpy
 for name, styles in numpy.load("work/voices16.npz").items():
     styles.astype(numpy.float32).tofile(f"work/kokoro/voices/{name}.bin")
 END
-MAKE="python3 -m tools.demo_model --config tools/demo_model/second.yaml --work work"
-DEVICES=$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)
+CONFIG=${CONFIG:-tools/demo_model/second.yaml}
+MAKE="python3 -m tools.demo_model --config $CONFIG --work work"
+DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 $MAKE make-pictures --out scenes --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000 > pictures.log 2>&1 &
-OMP_NUM_THREADS=2 $MAKE make-speech --out speech --split held --devices "cuda:$((GPUS - 1))" > held.log 2>&1 &
+OMP_NUM_THREADS=2 $MAKE make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]} > held.log 2>&1 &
 OMP_NUM_THREADS=2 $MAKE make-speech --out speech --seconds "$SPEECH_S" --devices $DEVICES > speech.log 2>&1
 wait
 tail -n 4 speech.log held.log pictures.log; du -sh speech scenes; free -g | head -n 2
-until [ "$(stat -c %F "$ORIGIN/assets/demo-model/model.safetensors" 2> /dev/null)" = "regular file" ]; do sleep 1; done
+START=$ORIGIN/assets/demo-model/model.safetensors
+until [ "$(stat -c %F "$START" 2> /dev/null)" = "regular file" ] && [ "$(stat -c %s "$START")" -ge 45960020 ]; do sleep 1; done
 mkdir -p start-hf; cp "$ORIGIN"/assets/demo-model/*.json "$ORIGIN/assets/demo-model/model.safetensors" start-hf/
 $MAKE grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
 PICTURES=""; [ -e scenes/scenes-0/index.npz ] && PICTURES="--pictures scenes"
 train() {  # train PROCESSES RESUME
-  python3 -m torch.distributed.run --nproc_per_node "$1" -m tools.demo_model --config tools/demo_model/second.yaml \
+  python3 -m torch.distributed.run --nproc_per_node "$1" -m tools.demo_model --config $CONFIG \
     --work work train --speech speech --out out --seconds $((DEADLINE - $(date +%s))) --resume "$2" $PICTURES; }
 train "$GPUS" start
 if [ $? != 0 ] && [ $((DEADLINE - $(date +%s))) -gt 120 ]; then

@@ -8,11 +8,13 @@ import re
 
 import numpy
 
-from . import store
+from . import game_voices, store
 
 WORDS_MIN = 4
 ASTERISK_VOICE = "usr/share/asterisk/sounds/en_US_f_Allison"
 ASTERISK_TEXT = "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
+CHARACTERS = game_voices.ARCHIVE
+HELD_CHARACTERS = ("HENRY", "IAN", "LOLA", "NAOMI", "PRIN", "SEC")    # as in second.yaml
 POCKETSPHINX = "usr/share/pocketsphinx/test/data/librivox"
 
 
@@ -50,6 +52,14 @@ def librivox(folder):
         yield text, samples
 
 
+def characters(folder):
+    """(text, samples) of the characters of the game that training never hears, of at least four
+    words; the archive queen.1c holds them."""
+    for clip in game_voices.clips(folder / CHARACTERS):
+        if clip.character in HELD_CHARACTERS and len(clip.text.split()) >= WORDS_MIN:
+            yield clip.text, game_voices.samples_of(clip.mp3)
+
+
 def sentences_of(folder):
     """Every sentence of the recordings, short ones too: what training may not contain."""
     with gzip.open(folder / ASTERISK_TEXT, "rt", encoding="utf-8") as lines:
@@ -64,6 +74,7 @@ def sentences_of(folder):
 def sets(folder):
     """(name, list of (text, samples)) of what the folder holds."""
     for name, reader, needed in (("people: Asterisk prompts", asterisk, ASTERISK_TEXT),
-                                 ("people: LibriVox sentences", librivox, POCKETSPHINX)):
+                                 ("people: LibriVox sentences", librivox, POCKETSPHINX),
+                                 ("people: held-out characters", characters, CHARACTERS)):
         if (folder / needed).exists():
             yield name, list(reader(folder))
