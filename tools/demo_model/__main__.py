@@ -108,7 +108,8 @@ def run_pictures(arguments, config, work):
     sys.path.insert(0, str(work / "wheels"))
     if command == "make-scene-text":
         from . import pictures
-        pictures.write_sentences(work / "scene_sentences.txt", config["pictures"]["sentences"], config["seed"])
+        pictures.write_sentences(work / "scene_sentences.txt", config["pictures"]["sentences"],
+                                 config["pictures"]["sentence_seed"])
     elif command == "make-sprites":
         from . import sprites
         sprites.make(work, sprite_file)
