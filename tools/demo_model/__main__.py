@@ -8,6 +8,24 @@ import sys
 import yaml
 
 
+def add_picture_commands(commands):
+    """The commands of PICTURE_COMMANDS."""
+    pictures = commands.add_parser("make-pictures", help="scenes with their sentences")
+    pictures.add_argument("--out", required=True)
+    pictures.add_argument("--seconds", type=float)
+    pictures.add_argument("--processes", type=int, default=2)
+    pictures.add_argument("--number", type=int)
+    commands.add_parser("make-scene-text", help="training sentences about scenes, for the tokenizer")
+    commands.add_parser("make-sprites", help="small pictures of things, from the icon packages")
+    scenes = commands.add_parser("evaluate-scenes", help="what a Hugging Face folder says of held-out scenes")
+    scenes.add_argument("--model", default="assets/demo-model")
+    scenes.add_argument("--device", default="cpu")
+    scenes.add_argument("--probe", help="captiond-probe: some scenes through it too")
+    scenes.add_argument("--out", help="also write every sentence to this file")
+    clip = commands.add_parser("make-clip", help="the sample: a minute of video with sound")
+    clip.add_argument("--out", default="assets/samples/radio.webm")
+
+
 def parser():
     root = argparse.ArgumentParser(prog="tools.demo_model", description=__doc__)
     root.add_argument("--config", default=pathlib.Path(__file__).with_name("english.yaml"))
@@ -29,13 +47,7 @@ def parser():
     train.add_argument("--seconds", type=float, required=True)
     train.add_argument("--resume", help="folder of shards to go on from")
     train.add_argument("--pictures", help="folder that make-pictures wrote")
-    pictures = commands.add_parser("make-pictures", help="scenes with their sentences")
-    pictures.add_argument("--out", required=True)
-    pictures.add_argument("--seconds", type=float)
-    pictures.add_argument("--processes", type=int, default=2)
-    pictures.add_argument("--number", type=int)
-    commands.add_parser("make-scene-text", help="training sentences about scenes, for the tokenizer")
-    commands.add_parser("make-sprites", help="small pictures of things, from the icon packages")
+    add_picture_commands(commands)
     grow = commands.add_parser("grow", help="an exported checkpoint with more words, and eyes")
     grow.add_argument("source")
     grow.add_argument("--out", required=True)
@@ -64,13 +76,6 @@ def parser():
     scores.add_argument("--set", default="assets/evaluation/translation.zip")
     scores.add_argument("--cascade", action="store_true", help="also pocketsphinx and apertium")
     scores.add_argument("--out")
-    scenes = commands.add_parser("evaluate-scenes", help="what a Hugging Face folder says of held-out scenes")
-    scenes.add_argument("--model", default="assets/demo-model")
-    scenes.add_argument("--device", default="cpu")
-    scenes.add_argument("--probe", help="captiond-probe: some scenes through it too")
-    scenes.add_argument("--out", help="also write every sentence to this file")
-    clip = commands.add_parser("make-clip", help="the sample: a minute of video with sound")
-    clip.add_argument("--out", default="assets/samples/radio.webm")
     evaluate = commands.add_parser("evaluate", help="word error rates of a Hugging Face folder")
     evaluate.add_argument("--model", default="assets/demo-model")
     evaluate.add_argument("--set", default="assets/evaluation/english.zip")
