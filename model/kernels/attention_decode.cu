@@ -107,7 +107,7 @@ class Walk {
          i += kThreads) {
       const int line = i / (kDim / 8);
       const int piece = i % (kDim / 8);
-      copy_async(tile_address<kDim>(tile, line, piece), query + line * kDim + piece * 8,
+      copy_async(InLines<kDim>::address(tile, line, piece), query + line * kDim + piece * 8,
                  line < sharing_);
     }
     for (int i = static_cast<int>(threadIdx.x); i < kHeadsMax * Shape<kDim>::kWeightLine;
@@ -166,7 +166,8 @@ class Walk {
 
   __device__ void copy(unsigned char* tile, const KvSource& source, int first, int end) {
     if (first < end) {
-      copy_keys<kDim, kKeys, kWarps, false>(shared_address(tile), source, first, first, end);
+      copy_keys<InLines<kDim>, kDim, kKeys, kWarps, false>(shared_address(tile), source, first,
+                                                           first, end);
     }
     commit_copies();
   }
@@ -194,16 +195,16 @@ class Walk {
     for (int step = 0; step < kDim / 16; step += kKeysOfWarp == 16 ? 1 : 2) {
       unsigned a[4];
       unsigned b[4];
-      load_matrices(a, tile_address<kDim>(query, head, step * 2 + lane_ / 16));
+      load_matrices(a, InLines<kDim>::address(query, head, step * 2 + lane_ / 16));
       if constexpr (kKeysOfWarp == 16) {
         const int key = warp_ * 16 + lane_ / 16 * 8 + lane_ % 8;
-        load_matrices(b, tile_address<kDim>(keys, key, step * 2 + lane_ / 8 % 2));
+        load_matrices(b, InLines<kDim>::address(keys, key, step * 2 + lane_ / 8 % 2));
         multiply_add(c[0], a, b[0], b[1]);
         multiply_add(c[1], a, b[2], b[3]);
       } else {
-        load_matrices(b, tile_address<kDim>(keys, warp_ * 8 + lane_ % 8, step * 2 + lane_ / 8));
+        load_matrices(b, InLines<kDim>::address(keys, warp_ * 8 + lane_ % 8, step * 2 + lane_ / 8));
         multiply_add(c[0], a, b[0], b[1]);
-        load_matrices(a, tile_address<kDim>(query, head, step * 2 + 2 + lane_ / 16));
+        load_matrices(a, InLines<kDim>::address(query, head, step * 2 + 2 + lane_ / 16));
         multiply_add(c[1], a, b[2], b[3]);
       }
     }
@@ -277,7 +278,7 @@ class Walk {
       for (int i = 0; i < kDimsOfWarp / 8; i += 2) {
         unsigned b[4];
         const int piece = warp_ * kDimsOfWarp / 8 + i + lane_ / 16;
-        load_matrices_transposed(b, tile_address<kDim>(values, step * 16 + lane_ % 16, piece));
+        load_matrices_transposed(b, InLines<kDim>::address(values, step * 16 + lane_ % 16, piece));
         multiply_add(sum_[i], a, b[0], b[1]);
         multiply_add(sum_[i + 1], a, b[2], b[3]);
       }

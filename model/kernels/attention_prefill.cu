@@ -139,15 +139,15 @@ class Tile {
       const int l = i / (kDim / 8);
       const int piece = i % (kDim / 8);
       const bool valid = l / sharing_ < rows_;
-      copy_async(tile_address<kDim>(tile, l, piece), work_.query + (valid ? at(l) : 0) + piece * 8,
-                 valid);
+      copy_async(InLines<kDim>::address(tile, l, piece),
+                 work_.query + (valid ? at(l) : 0) + piece * 8, valid);
     }
   }
 
   __device__ void copy(unsigned char* tile, const KvSource& source, int first) {
     if (first < all_.end) {
-      copy_keys<kDim, kKeys, kWarps, true>(shared_address(tile), source, first, all_.begin,
-                                           all_.end);
+      copy_keys<InLines<kDim>, kDim, kKeys, kWarps, true>(shared_address(tile), source, first,
+                                                          all_.begin, all_.end);
     }
     commit_copies();
   }
@@ -159,11 +159,12 @@ class Tile {
 #pragma unroll 4
     for (int step = 0; step < kDim / 16; ++step) {
       unsigned a[4];
-      load_matrices(a, tile_address<kDim>(query, deep_ * 16 + lane_ % 16, step * 2 + lane_ / 16));
+      load_matrices(a,
+                    InLines<kDim>::address(query, deep_ * 16 + lane_ % 16, step * 2 + lane_ / 16));
 #pragma unroll
       for (int n = 0; n < kKeysOfWarp / 8; n += 2) {
         unsigned b[4];
-        load_matrices(b, tile_address<kDim>(keys, key + n * 8, step * 2 + lane_ / 8 % 2));
+        load_matrices(b, InLines<kDim>::address(keys, key + n * 8, step * 2 + lane_ / 8 % 2));
         multiply_add(scores[n], a, b[0], b[1]);
         multiply_add(scores[n + 1], a, b[2], b[3]);
       }
@@ -264,7 +265,7 @@ class Tile {
       for (int n = 0; n < kDimsOfWarp / 8; n += 2) {
         unsigned b[4];
         const int piece = wide_ * kDimsOfWarp / 8 + n + lane_ / 16;
-        load_matrices_transposed(b, tile_address<kDim>(values, step * 16 + lane_ % 16, piece));
+        load_matrices_transposed(b, InLines<kDim>::address(values, step * 16 + lane_ % 16, piece));
         multiply_add(sum_[n], a, b[0], b[1]);
         multiply_add(sum_[n + 1], a, b[2], b[3]);
       }

@@ -9,17 +9,20 @@
 // What decode and prefill attention share: tiles of keys, values or queries in shared memory, and
 // the running softmax.
 //
-// A tile is [lines, kDim] bf16; the 16-byte pieces of a line are permuted by its number, so that
-// eight lines at the same column lie in different banks.
+// A tile is [lines, kDim] bf16 in 16-byte pieces; where a piece lies is said by a Place.
 
 namespace captiond::kernels {
 
 inline constexpr float kLog2E = 1.4426950408889634F;
 
+// Line after line. The pieces of a line are permuted by its number, so that eight lines at the same
+// column lie in different banks.
 template <int kDim>
-__device__ inline unsigned tile_address(unsigned tile, int line, int piece) {
-  return tile + static_cast<unsigned>(line * kDim * 2 + ((piece ^ (line & 7)) * 16));
-}
+struct InLines {
+  static __device__ unsigned address(unsigned tile, int line, int piece) {
+    return tile + static_cast<unsigned>(line * kDim * 2 + (piece ^ (line & 7)) * 16);
+  }
+};
 
 // Where the keys (or values) of one KV head of a sequence are.
 struct KvSource {
@@ -39,7 +42,7 @@ __device__ inline KvSource values_of(const KvSource& keys) {
 // Begins to copy positions first … first + kKeys - 1 into a tile; those outside of begin … end - 1
 // become zeros (what lies there is nobody's, and 0 * NaN would be NaN). All kWarps warps of the
 // block take part. With kAligned, `first` is a multiple of kKvPagePositions.
-template <int kDim, int kKeys, int kWarps, bool kAligned>
+template <class Place, int kDim, int kKeys, int kWarps, bool kAligned>
 __device__ inline void copy_keys(unsigned tile, const KvSource& source, int first, int begin,
                                  int end) {
   constexpr int kPerWarp = kKeys / kWarps;
@@ -64,7 +67,7 @@ __device__ inline void copy_keys(unsigned tile, const KvSource& source, int firs
     const __nv_bfloat16* key = kAligned || i < left ? from + i * kDim : next + (i - left) * kDim;
 #pragma unroll
     for (int piece = lane; piece < kDim / 8; piece += 32) {
-      copy_async(tile_address<kDim>(tile, warp * kPerWarp + i, piece), key + piece * 8, valid);
+      copy_async(Place::address(tile, warp * kPerWarp + i, piece), key + piece * 8, valid);
     }
   }
 }
