@@ -119,6 +119,7 @@ class Split(unittest.TestCase):
         held = {sentences.normalise(plan.text) for _, _, plan in plans(1000, "held")}
         self.assertFalse(train & held)
         self.assertGreater(len(held), 500)
+        self.assertEqual(sentences.split_of(scenes.EMPTY.text, scenes.HELD_SHARE), "train")
 
     def test_the_unseen_style_is_none_of_the_seen_ones(self):
         self.assertNotIn(sprites.UNSEEN_STYLE, sprites.SEEN_STYLES)
@@ -184,6 +185,19 @@ class Painting(unittest.TestCase):
         self.assertEqual(found[4, 6].tolist(), [labels.noun["dog"], 0])
         self.assertEqual((found[..., 0] > 0).sum(), 5)
         self.assertEqual(pictures.LABELS, (len(vocabulary.nouns) + 1, len(drawing.COLOURS) + 1))
+
+    def test_some_pictures_for_training_are_empty_and_say_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, chooser = small_sprites(folder), random.Random(1)
+            painter = pictures.Painter(path, styles=("round", "square"))
+            made = [painter.make(chooser, grid=(1, 1)) for _ in range(300)]
+            empty = [scene for scene in made if scene.kind == "empty"]
+            self.assertTrue(2 <= len(empty) <= 25, len(empty))
+            for scene in empty:
+                self.assertEqual(scene.text, scenes.EMPTY.text)
+                self.assertFalse(scene.labels.any())
+            held = pictures.Painter(path, "held", ("round", "square"))
+            self.assertNotIn("empty", {held.make(chooser, grid=(1, 1)).kind for _ in range(60)})
 
     def test_a_missing_style_is_refused(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(ValueError, "fxemoji"):

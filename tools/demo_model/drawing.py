@@ -170,6 +170,12 @@ def quiet_colour(generator):
     return (value * (1 - saturation * (1 - pure))).astype(numpy.float32)
 
 
+def bare_colour(generator):
+    """What fills a screen when nothing is shown: black, white, or one colour."""
+    whole = (numpy.zeros(3), numpy.ones(3), generator.random(3))
+    return whole[int(generator.integers(3))].astype(numpy.float32)
+
+
 def noise(generator, rows, columns, strength):
     return generator.normal(0, strength, (rows, columns, 1)).astype(numpy.float32)
 

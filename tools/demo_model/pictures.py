@@ -23,6 +23,7 @@ from . import drawing, patches, scenes, sprites
 # tokens, and of the first two within 140.
 GRIDS = {(11, 6): 0.45, (9, 7): 0.2, (8, 8): 0.1, (10, 6): 0.05, (12, 5): 0.03, (6, 11): 0.03,
          (15, 8): 0.08, (13, 10): 0.06}
+EMPTY_SHARE = 0.03   # of the pictures for training: videos begin and end with nothing
 COVERED = 0.15       # share of a patch from which a thing lies on it
 
 
@@ -48,9 +49,11 @@ class Labels:
         """int16 [rows * columns, 2]; covers: (alpha [h, w], left, top) of each mark on the picture.
 
         A patch has the label of the thing that covers most of it; every thing has one patch at least."""
+        labels = numpy.zeros((rows * columns, 2), numpy.int16)
+        if not marks:
+            return labels
         shares = numpy.stack([patch_shares(*cover, columns, rows) for cover in covers])
         winner, most = shares.argmax(0), shares.max(0)
-        labels = numpy.zeros((rows * columns, 2), numpy.int16)
         for number, (mark, own) in enumerate(zip(marks, shares)):
             chosen = (winner == number) & (most >= COVERED)
             chosen[own.argmax()] = True
@@ -98,6 +101,8 @@ class Painter:
         Things of a picture share a style, mostly; those of one noun look alike."""
         generator = numpy.random.default_rng(random.getrandbits(64))
         canvas = drawing.background(generator, height, width)
+        if not plan.marks and random.random() < 0.5:
+            canvas = numpy.broadcast_to(drawing.bare_colour(generator), canvas.shape).copy()
         mixed, style = random.random() < 0.2, random.choice(self.styles)
         ready, covers = {}, []
         for mark in plan.marks:
@@ -124,7 +129,10 @@ class Painter:
         """A Scene; `random` is the only source of chance."""
         columns, rows = grid or random.choices(list(GRIDS), list(GRIDS.values()))[0]
         width, height = columns * patches.SIDE, rows * patches.SIDE
-        plan = scenes.plan(self.vocabulary, random, width, height, self.split, kind)
+        if kind is None and self.split == "train" and random.random() < EMPTY_SHARE:
+            plan = scenes.EMPTY
+        else:
+            plan = scenes.plan(self.vocabulary, random, width, height, self.split, kind)
         picture, covers = self.paint(plan, width, height, random)
         labels = self.labels.of(plan.marks, covers, columns, rows)
         return Scene(patches.cut(picture), labels, columns, plan.text, plan.kind)

@@ -8,6 +8,8 @@ Kinds of scenes, with the wording of each:
   relation  A dog to the left of two trees.   A red bus above a house.
   row       A dog, a tree and a red car from left to right.
 
+A picture without any of the things has the sentence of EMPTY; it is for training alone.
+
 In a relation the smaller thing is told first; of a thing and a group, the thing. Where it is (to the
 left of, to the right of, above, below) is then seen from the other one. All lengths are pixels."""
 
@@ -48,6 +50,9 @@ class Plan:
     kind: str
     text: str
     marks: tuple
+
+
+EMPTY = Plan("empty", "An empty picture.", ())
 
 
 class Vocabulary:
