@@ -9,6 +9,7 @@ written for bench/compare_logits.py.
 
 import argparse
 import json
+import signal
 import time
 
 import torch
@@ -20,6 +21,7 @@ BATCHES = (1, 8, 32, 64)
 CONTEXTS = (1024,)
 LENGTHS = (512, 4096)
 PROMPT = 48  # of --logits
+COMPILE_SECONDS_MAX = 150
 
 
 def prompt(model, batch, length, seed=0):
@@ -64,7 +66,13 @@ def decode_tokens_per_s(model, step, batch, context):
 
 @torch.inference_mode()
 def compiled_tokens_per_s(model, context):
-    """One context with a static cache and torch.compile's CUDA graphs; None if it fails."""
+    """One context with a static cache and torch.compile's CUDA graphs; None if it fails or takes
+    longer than COMPILE_SECONDS_MAX."""
+    def give_up(*_):
+        raise TimeoutError(f"not done in {COMPILE_SECONDS_MAX} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(COMPILE_SECONDS_MAX)
     try:
         from transformers import StaticCache
         cache = StaticCache(config=model.config, max_cache_len=context + 128)
@@ -84,6 +92,8 @@ def compiled_tokens_per_s(model, context):
     except Exception as error:  # a peer that fails is reported, and the bench goes on
         print(f"compiled transformers failed: {type(error).__name__}: {error}"[:400], flush=True)
         return None
+    finally:
+        signal.alarm(0)
 
 
 @torch.inference_mode()
