@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 
-FOLDERS = ["model", "elements", "pipeline", "tests/support"]
+FOLDERS = ["model", "model/kernels", "elements", "pipeline", "tests/kernels", "tests/support"]
 
 
 def flags_by_folder(build, root):
@@ -53,7 +53,7 @@ def main():
     headers = []
     for folder in FOLDERS:
         own = flags.get("tests/elements") if folder == "tests/support" else flags.get(folder)
-        if own is None:  # an engine-only build: only model/ has its include folders
+        if own is None:  # an engine-only build has no elements, a build without CUDA no kernels
             print(f"{folder}: not part of this build")
             continue
         headers.extend((header, own) for header in sorted((root / folder).glob("*.h")))
