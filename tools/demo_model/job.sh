@@ -13,7 +13,10 @@ RUN=$(realpath "$RUN")
 cp -r "$ORIGIN/tools" "$RUN/"                # the tree may change under us
 cd "$RUN" || exit 1
 ln -sfn work/debroot debroot
-echo "start $(date +%T), deadline $(date -d "@$DEADLINE" +%T), $(nproc) cores, $GPUS GPUs"
+echo "start $(date +%T), deadline $(date -d "@$DEADLINE" +%T), $(nproc --all) cores, $GPUS GPUs"
+# Batches of pictures go from process to process through /dev/shm.
+[ "$(df --output=size -BG /dev/shm | tail -n 1 | tr -dc 0-9)" -ge 8 ] || mount -o remount,size=32G /dev/shm
+df -h /dev/shm . | tail -n 2
 for part in 1 2; do xz -dc "$CARRIED/kokoro-$part.safetensors.xz" > work/kokoro/kokoro-$part.safetensors & done
 tar xf "$CARRIED/engines.tar.xz" -C work/debroot &
 tar xf "$CARRIED/tables.tar.xz" -C work &
