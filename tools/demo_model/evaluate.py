@@ -1,4 +1,4 @@
-"""`evaluate`: word error rates of a Hugging Face folder through transformers, with a KV cache.
+"""`evaluate`: word error rates of a Hugging Face folder through transformers.
 
 Noise is made with a fixed seed. Bounds are the 95 % interval of 2,000 bootstrap samples over
 utterances."""
@@ -10,57 +10,13 @@ import zipfile
 
 import numpy
 import soundfile
-import torch
 
-from . import errors, frames, prompt, quiet, store, truncation
+from . import errors, quiet, store, truncation
+from .captioner import Captioner
 
-BATCH = 8
-TOKENS_MAX = 120
 SILENCE_HOURS = 0.1
 QUIET_SEED = 5
 NOISY_ITEMS = 100
-
-
-class Captioner:
-    """A checkpoint as it lies, in float32 on the CPU."""
-
-    def __init__(self, folder, language="English"):
-        from transformers import AutoTokenizer, Gemma4UnifiedForConditionalGeneration
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = Gemma4UnifiedForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-        config = self.model.config
-        self.before, self.after = prompt.transcription_tokens(self.tokenizer.backend_tokenizer, language)
-        self.audio_id, self.pad_id = config.audio_token_id, config.text_config.pad_token_id
-
-    def inputs(self, recordings):
-        """Left-padded batch of int16 or float recordings at 16 kHz."""
-        heard = [frames.cut(samples) for samples in recordings]
-        rows = [self.before + [self.audio_id] * len(one) + self.after for one in heard]
-        width, longest = max(map(len, rows)), max(map(len, heard))
-        ids = torch.full((len(rows), width), self.pad_id)
-        features = torch.zeros(len(rows), longest, frames.FRAME)
-        valid = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for number, (row, one) in enumerate(zip(rows, heard)):
-            ids[number, width - len(row):] = torch.tensor(row)
-            features[number, :len(one)] = torch.from_numpy(one)
-            valid[number, :len(one)] = True
-        attention = torch.arange(width)[None] >= width - torch.tensor([len(row) for row in rows])[:, None]
-        return {"input_ids": ids, "attention_mask": attention.long(), "input_features": features,
-                "input_features_mask": valid}
-
-    @torch.inference_mode()
-    def transcribe(self, recordings):
-        """Greedy transcripts, in the order given."""
-        order = sorted(range(len(recordings)), key=lambda number: len(recordings[number]))
-        out = [""] * len(recordings)
-        for at in range(0, len(order), BATCH):
-            part = order[at:at + BATCH]
-            inputs = self.inputs([recordings[number] for number in part])
-            written = self.model.generate(**inputs, do_sample=False, max_new_tokens=TOKENS_MAX)
-            written = written[:, inputs["input_ids"].shape[1]:]
-            for number, ids in zip(part, written):
-                out[number] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        return out
 
 
 def read_set(path):
@@ -136,7 +92,7 @@ def score_truncated(captioner, items, log):
 def report(arguments):
     """The whole report on standard output."""
     started, log = time.time(), []
-    captioner, items = Captioner(arguments.model), read_set(arguments.set)
+    captioner, items = Captioner(arguments.model, device=arguments.device), read_set(arguments.set)
     counts = score(captioner, "held-out sentences and voices", [(item[2], item[3]) for item in items], log)
     for place, title in ((0, "sentences"), (1, "voice")):
         for value in sorted({item[place] for item in items}):

@@ -10,9 +10,9 @@ SYSTEMS = ("one prompt", "follow-up turn")
 
 def write(arguments):
     """The table of a Hugging Face folder's answers; prints how long each form took."""
-    from . import translation_set, translator
+    from . import captioner, translation_set
     recordings = [item[5] for item in translation_set.read(arguments.set)]
-    model, started, rows = translator.Translator(arguments.model, arguments.device), time.time(), []
+    model, started, rows = captioner.Captioner(arguments.model, device=arguments.device), time.time(), []
 
     def add(language, system, transcripts, translations):
         for number, (transcript, translation) in enumerate(zip(transcripts, translations)):
