@@ -62,7 +62,7 @@ class Entry:
 
 
 class Plain(Entry):
-    """Words or phrases; 'german.name=text' after '|' adds a form: 'Berlin | in=in Berlin'."""
+    """Words or phrases; 'name=text' after '|' adds a form: 'está soleado' in 'estará soleado|hoy=está soleado'."""
 
     def form(self, language, name, scope):
         text, *more = self.parts[LANGUAGES.index(language)].split("|")
