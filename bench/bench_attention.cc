@@ -187,9 +187,50 @@ class Rows {
   Tensor device_tiles_;
 };
 
+// What the projections leave for norm, rope and attention.
+class Projected {
+ public:
+  Projected(const LayerKind& kind, const Rows& rows)
+      : kind_(kind),
+        rows_(rows),
+        heads_(kind.heads + (kind.value_is_key ? 1 : 2) * kind.kv_heads),
+        projected_(random_bf16(std::int64_t{rows.count()} * heads_ * kind.head_dim, 1.0)),
+        weight_(random_bf16(kind.head_dim, 0.1)),
+        frequency_(at::rand({kind.head_dim}, options(at::kFloat))) {}
+
+  kernels::RotateAndStore work(int layer) const {
+    const kernels::Attention attention = rows_.attention(layer);
+    return {.projected = values_of(projected_),
+            .query_weight = values_of(weight_),
+            .key_weight = values_of(weight_),
+            .inverse_frequency = array_of<float>(frequency_),
+            .query = const_cast<__nv_bfloat16*>(attention.query),
+            .kv = attention.kv,
+            .rows = attention.rows,
+            .pages = attention.pages,
+            .heads = kind_.heads,
+            .rotary_pairs = kind_.rotary_pairs,
+            .value_is_key = kind_.value_is_key,
+            .eps = 1e-6F};
+  }
+  double bytes() const {  // read and written
+    return 2.0 * rows_.count() * kind_.head_dim * (heads_ + kind_.heads + 2 * kind_.kv_heads);
+  }
+
+ private:
+  const LayerKind kind_;
+  const Rows& rows_;
+  const int heads_;
+  const Tensor projected_;
+  const Tensor weight_;
+  const Tensor frequency_;
+};
+
 void decode(const DeviceRates& rates) {
-  std::printf("\ndecode attention, one layer\n%-8s %6s %8s %10s %10s %9s\n", "layer", "batch",
-              "context", "us", "limit us", "of limit");
+  std::printf(
+      "\ndecode attention, one layer; two: after norm and rope, one: in one kernel with them\n"
+      "%-8s %6s %8s %10s %10s %9s %8s %8s\n",
+      "layer", "batch", "context", "us", "limit us", "of limit", "two us", "one us");
   for (const LayerKind& kind : kKinds) {
     for (const int context : {1024, 8192, 32768}) {
       if (kind.window > 0 && context > 1024) continue;  // the same keys
@@ -207,10 +248,21 @@ void decode(const DeviceRates& rates) {
           check_cuda(kernels::attend_decode(rows.attention(layer), list, stream),
                      "Decode attention");
         });
+        const Projected projected(kind, rows);
+        const double two = seconds_of(40, [&](int layer, cudaStream_t stream) {
+          check_cuda(kernels::rotate_and_store(projected.work(layer), batch, stream), "Rope");
+          check_cuda(kernels::attend_decode(rows.attention(layer), list, stream),
+                     "Decode attention");
+        });
+        const double one = seconds_of(40, [&](int layer, cudaStream_t stream) {
+          check_cuda(kernels::rotate_and_attend(projected.work(layer), rows.attention(layer).out,
+                                                list, stream),
+                     "Rope and decode attention");
+        });
         const double bytes = rows.keys() * kind.kv_heads * kind.head_dim * 2 * 2;
         const double limit = bytes / rates.read_bytes_per_s;
-        std::printf("%-8s %6d %8d %10.2f %10.2f %9.2f\n", kind.name, batch, context, seconds * 1e6,
-                    limit * 1e6, limit / seconds);
+        std::printf("%-8s %6d %8d %10.2f %10.2f %9.2f %8.2f %8.2f\n", kind.name, batch, context,
+                    seconds * 1e6, limit * 1e6, limit / seconds, two * 1e6, one * 1e6);
       }
     }
   }
@@ -272,32 +324,15 @@ void norms(const DeviceRates& rates) {
     });
     print_rows("residual_norm", rows, 4.0 * 2 * static_cast<double>(values), seconds, rates);
   }
-  const Tensor frequency = at::rand({256}, options(at::kFloat));
   for (const LayerKind& kind : kKinds) {
     for (const int rows : {1, 32, 100, 512, 4096}) {
       const Rows step(kind, rows > 100 ? 1 : rows, 0, rows > 100 ? rows : 1);
-      const int heads = kind.heads + (kind.value_is_key ? 1 : 2) * kind.kv_heads;
-      const Tensor projected = random_bf16(std::int64_t{rows} * heads * kind.head_dim, 1.0);
-      const Tensor query = at::empty_like(projected);
+      const Projected projected(kind, step);
       const double seconds = seconds_of(20, [&](int layer, cudaStream_t stream) {
-        check_cuda(kernels::rotate_and_store({.projected = values_of(projected),
-                                              .query_weight = values_of(weight),
-                                              .key_weight = values_of(weight),
-                                              .inverse_frequency = array_of<float>(frequency),
-                                              .query = values_of(query),
-                                              .kv = step.kv(layer),
-                                              .rows = step.attention(0).rows,
-                                              .pages = step.attention(0).pages,
-                                              .heads = kind.heads,
-                                              .rotary_pairs = kind.rotary_pairs,
-                                              .value_is_key = kind.value_is_key,
-                                              .eps = 1e-6F},
-                                             rows, stream),
-                   "Rope");
+        check_cuda(kernels::rotate_and_store(projected.work(layer), rows, stream), "Rope");
       });
-      const double bytes = 2.0 * rows * kind.head_dim * (heads + kind.heads + 2 * kind.kv_heads);
-      print_rows((std::string("rotate_and_store ") + kind.name).c_str(), rows, bytes, seconds,
-                 rates);
+      print_rows((std::string("rotate_and_store ") + kind.name).c_str(), rows, projected.bytes(),
+                 seconds, rates);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/kernels/kv_layer.h"
+#include "model/kernels/rotary.h"
 
 namespace captiond::kernels {
 
@@ -57,6 +58,13 @@ struct DecodeRows {
 // their KV head.
 [[nodiscard]] cudaError_t attend_decode(const Attention& work, const DecodeRows& rows,
                                         cudaStream_t stream) noexcept;
+
+// rotate_and_store() and attend_decode() in one, bit for bit, for rows that are each the only one
+// of their sequence in the step and see nothing behind themselves (end_key is position + 1). Keys
+// and values of earlier positions are read while kernels before this one still run: they must have
+// been written before the step's embed_tokens(). `query` of `rotate` is not used.
+[[nodiscard]] cudaError_t rotate_and_attend(const RotateAndStore& rotate, __nv_bfloat16* out,
+                                            const DecodeRows& rows, cudaStream_t stream) noexcept;
 
 // -- Many rows of one sequence.
 

@@ -18,6 +18,8 @@ struct TokenEmbedding {
   int pad_token = 0;
 };
 
+// Begins after everything that was enqueued before has ended, and lets no later kernel begin until
+// then: so what comes from before the step may be read without waiting in all kernels behind it.
 // Enqueues and returns; cudaErrorInvalidValue for a bad shape.
 [[nodiscard]] cudaError_t embed_tokens(const TokenEmbedding& embedding, int rows,
                                        cudaStream_t stream) noexcept;

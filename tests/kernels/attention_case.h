@@ -47,6 +47,10 @@ class AttentionCase {
   std::vector<__nv_bfloat16> decode(const std::vector<int>& list);
   std::vector<__nv_bfloat16> prefill(const std::vector<AttentionTile>& tiles);
 
+  // All pages as they are on the device now, and all pages as they were made.
+  std::vector<__nv_bfloat16> pages() const { return kv_.download(); }
+  void restore_pages() { kv_.upload(host_kv_); }
+
   // Boost errors for the elements of `out` that are not the float64 result: of about `samples` rows
   // (0: all). `what` names the kernel.
   void expect(const std::vector<__nv_bfloat16>& out, const char* what, int samples) const;
