@@ -208,7 +208,8 @@ __global__ void __launch_bounds__(kThreads)
     walk.start(keys, begin, end, min(end, row.position));
     turn.compute(rotate, row.position);
   }
-  if (mine) prefetch<kDim>(keys, begin, end);
+  // No more than a first split: what many blocks ask for at once has to stay in the L2 cache.
+  if (mine) prefetch<kDim>(keys, begin, min(begin + kRunMin, end));
   wait_for_previous_kernels();
 
   const std::size_t of_kv_head = static_cast<std::size_t>(kv_head) * sharing;
