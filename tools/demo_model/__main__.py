@@ -80,6 +80,7 @@ def parser():
     evaluate.add_argument("--model", default="assets/demo-model")
     evaluate.add_argument("--set", default="assets/evaluation/english.zip")
     evaluate.add_argument("--device", default="cpu")
+    evaluate.add_argument("--peer", action="store_true", help="of pocketsphinx instead of the folder")
     evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
     evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
     evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
