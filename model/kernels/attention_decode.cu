@@ -204,7 +204,6 @@ __global__ void __launch_bounds__(kThreads)
   Walk<kDim> walk(shared, sharing);
   RotaryTurn<kDim / 64, 1> turn;
   if (mine && kFresh) {
-    walk.copy_query(nullptr);
     walk.start(keys, begin, end, min(end, row.position));
     turn.compute(rotate, row.position);
   }

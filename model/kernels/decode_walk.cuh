@@ -67,18 +67,17 @@ class Walk {
       shared.extent.most[threadIdx.x] = -INFINITY;
       shared.extent.total[threadIdx.x] = 0.0F;
     }
+    if (sharing == kHeadsMax) return;
+    for (int piece = static_cast<int>(threadIdx.x); piece < kPieces; piece += kThreads) {
+      *reinterpret_cast<uint4*>(shared.query + InLines<kDim>::address(0, sharing, piece)) = {};
+    }
   }
 
-  // Begins to copy the queries [sharing, kDim]; null: only the line of zeros behind them.
+  // Begins to copy the queries [sharing, kDim].
   __device__ void copy_query(const __nv_bfloat16* query) {
     const unsigned tile = shared_address(shared_.query);
-    const int first = query == nullptr ? sharing_ : 0;
-    for (int i = first * kPieces + static_cast<int>(threadIdx.x);
-         i < min(sharing_ + 1, kHeadsMax) * kPieces; i += kThreads) {
-      const int line = i / kPieces;
-      const bool valid = line < sharing_;
-      copy_async(InLines<kDim>::address(tile, line, i % kPieces), valid ? query + i * 8 : nullptr,
-                 valid);
+    for (int i = static_cast<int>(threadIdx.x); i < sharing_ * kPieces; i += kThreads) {
+      copy_async(InLines<kDim>::address(tile, i / kPieces, i % kPieces), query + i * 8, true);
     }
   }
 
