@@ -22,11 +22,6 @@ struct PackArguments {
   int in;
 };
 
-template <class Format>
-__host__ __device__ constexpr int chunks_of(int in) {
-  return (in + Format::kInChunk - 1) / Format::kInChunk;
-}
-
 // What the formats with a scale a row have of their own.
 struct Int8Pack {
   using Weights = Int8Weights;
@@ -91,7 +86,7 @@ __global__ void __launch_bounds__(kThreads) pack_rows_kernel(const PackArguments
   const int eights = matrix.in / 8;
   const float scale = row_scale(source, eights, Pack::kLargest);
   if (threadIdx.x == 0) reinterpret_cast<float*>(matrix.scales)[row] = scale;
-  const int chunks = chunks_of<Weights>(matrix.in);
+  const int chunks = static_cast<int>(row_bytes<Weights>(matrix.in) / sizeof(uint4));
   auto* target = reinterpret_cast<uint4*>(matrix.values) + row * chunks;
   for (int chunk = threadIdx.x; chunk < chunks; chunk += kThreads) {
     std::uint32_t words[4] = {0, 0, 0, 0};
@@ -121,50 +116,62 @@ __device__ float group_scale(const __nv_bfloat16* group) {
   return scale == 0.0F ? 1.0F : scale;
 }
 
-// Scales of a row stand by block of 256 weights, there by lane, two groups a lane: the order in
-// which weight_stream.cuh reads them.
-__host__ __device__ constexpr int scale_place(int group) {
-  return group / 8 * 8 + group % 4 * 2 + group / 4 % 2;
+__host__ __device__ constexpr int scales_in_row(int in) {
+  return static_cast<int>(group_scale_bytes(in) / sizeof(__nv_bfloat16));
 }
-__host__ __device__ constexpr int scales_in_row(int in) { return (in + 255) / 256 * 8; }
 
+// One thread a group: eight weights of it stand in each of four chunks.
 __global__ void __launch_bounds__(kThreads) pack_groups_kernel(const PackArguments matrix) {
   let_next_kernel_start();
   wait_for_previous_kernels();
   const std::size_t row = blockIdx.x;
   auto* scales = reinterpret_cast<__nv_bfloat16*>(matrix.scales) + row * scales_in_row(matrix.in);
-  auto* target = reinterpret_cast<uint4*>(matrix.values) + row * (matrix.in / 32);
+  auto* target =
+      reinterpret_cast<std::uint32_t*>(matrix.values + row * row_bytes<Int4Weights>(matrix.in));
   for (int group = threadIdx.x; group < scales_in_row(matrix.in); group += kThreads) {
-    if (group >= matrix.in / 32) {
-      scales[scale_place(group)] = __float2bfloat16(0.0F);
-      continue;
-    }
+    const bool inside = group * 32 < matrix.in;
     const __nv_bfloat16* source = matrix.source + row * matrix.in + group * 32;
-    const float scale = group_scale(source);
-    scales[scale_place(group)] = __float2bfloat16(scale);
+    const float scale = inside ? group_scale(source) : 0.0F;
+    scales[group] = __float2bfloat16(scale);
+    if (group / 4 * Int4Weights::kRowUnit >= matrix.in) continue;
     constexpr int kOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
-    std::uint32_t words[4] = {0, 0, 0, 0};
 #pragma unroll
-    for (int i = 0; i < 32; ++i) {
-      const float value = __bfloat162float(source[i / 8 * 8 + kOrder[i % 8]]) / scale;
-      const float whole = fminf(fmaxf(rintf(value), -8.0F), 7.0F);
-      words[i / 8] |= static_cast<std::uint32_t>(static_cast<int>(whole) + 8) << (i % 8 * 4);
+    for (int eight = 0; eight < 4; ++eight) {
+      std::uint32_t word = 0;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float value = inside ? __bfloat162float(source[eight * 8 + kOrder[i]]) / scale : 0.0F;
+        const float whole = fminf(fmaxf(rintf(value), -8.0F), 7.0F);
+        word |= static_cast<std::uint32_t>(static_cast<int>(whole) + 8) << (i * 4);
+      }
+      target[(group / 4 * 4 + eight) * 4 + group % 4] = word;
     }
-    target[group] = {words[0], words[1], words[2], words[3]};
   }
 }
 
+// The eight weights `kEight` of a chunk, if they stand within the row.
 template <class Weights, int kEight>
-__device__ void unpack_eight(const uint4& chunk, std::uint32_t group_scale, float row_scale,
-                             __nv_bfloat16* target) {
-  const WeightPairs pairs = Weights::template eight<kEight>(chunk, group_scale);
-  uint4 eight{pairs.pair[0], pairs.pair[1], pairs.pair[2], pairs.pair[3]};
-  if constexpr (Weights::kRowScales) {
-    auto* value = reinterpret_cast<__nv_bfloat16*>(&eight);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) value[i] = __float2bfloat16(__bfloat162float(value[i]) * row_scale);
+__device__ void unpack_eight(const uint4& packed, int chunk, const void* scales, std::size_t row,
+                             __nv_bfloat16* target, int in) {
+  const int k = Weights::place(chunk, kEight);
+  if (k >= in) return;
+  float scale = 0.0F, offset = 0.0F;
+  if constexpr (Weights::kGroupScales) {
+    scale = __bfloat162float(
+        static_cast<const __nv_bfloat16*>(scales)[row * scales_in_row(in) + k / 32]);
+    offset = -24.0F;
+  } else {
+    scale = static_cast<const float*>(scales)[row];
   }
-  *reinterpret_cast<uint4*>(target) = eight;
+  const WeightPairs pairs = Weights::template eight<kEight>(packed);
+  Eight eight;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const std::uint32_t pair = pairs.pair[i / 2];
+    const float value = __uint_as_float(i % 2 == 0 ? pair << 16 : pair & 0xffff0000U);
+    eight.value[i] = __float2bfloat16((value + offset) * scale);
+  }
+  *reinterpret_cast<Eight*>(target + row * in + k) = eight;
 }
 
 template <class Weights>
@@ -173,28 +180,15 @@ __global__ void __launch_bounds__(kThreads)
   let_next_kernel_start();
   wait_for_previous_kernels();
   const std::size_t row = blockIdx.x;
-  const int chunks = chunks_of<Weights>(in);
-  const auto* source = reinterpret_cast<const uint4*>(values) + row * chunks;
-  target += row * in;
+  const int chunks = static_cast<int>(row_bytes<Weights>(in) / sizeof(uint4));
+  const auto* source = reinterpret_cast<const uint4*>(values + row * row_bytes<Weights>(in));
   for (int chunk = threadIdx.x; chunk < chunks; chunk += kThreads) {
-    std::uint32_t group_scale = 0;
-    float row_scale = 1.0F;
-    if constexpr (Weights::kGroupScales) {
-      group_scale =
-          static_cast<const std::uint16_t*>(scales)[row * scales_in_row(in) + scale_place(chunk)];
-      group_scale |= group_scale << 16;
-    } else {
-      row_scale = static_cast<const float*>(scales)[row];
-    }
-    __nv_bfloat16* at = target + chunk * Weights::kInChunk;
     const uint4 packed = source[chunk];
-    unpack_eight<Weights, 0>(packed, group_scale, row_scale, at);
-    // A row of a multiple of 8 may end in the middle of a chunk.
-    if (chunk * Weights::kInChunk + 8 < in)
-      unpack_eight<Weights, 1>(packed, group_scale, row_scale, at + 8);
+    unpack_eight<Weights, 0>(packed, chunk, scales, row, target, in);
+    unpack_eight<Weights, 1>(packed, chunk, scales, row, target, in);
     if constexpr (Weights::kInChunk == 32) {
-      unpack_eight<Weights, 2>(packed, group_scale, row_scale, at + 16);
-      unpack_eight<Weights, 3>(packed, group_scale, row_scale, at + 24);
+      unpack_eight<Weights, 2>(packed, chunk, scales, row, target, in);
+      unpack_eight<Weights, 3>(packed, chunk, scales, row, target, in);
     }
   }
 }
@@ -218,10 +212,9 @@ MatrixBytes matrix_bytes(MatrixFormat format, int out, int in) {
       return {.values = rows * columns * sizeof(__nv_bfloat16)};
     case MatrixFormat::kFp8:
     case MatrixFormat::kInt8:
-      return {.values = rows * ((columns + 15) / 16 * 16), .scales = rows * sizeof(float)};
+      return {.values = rows * row_bytes<Int8Weights>(in), .scales = rows * sizeof(float)};
     case MatrixFormat::kInt4:
-      return {.values = rows * columns / 2,
-              .scales = rows * static_cast<std::size_t>(scales_in_row(in)) * sizeof(__nv_bfloat16)};
+      return {.values = rows * row_bytes<Int4Weights>(in), .scales = rows * group_scale_bytes(in)};
   }
   return {};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include <cuda_bf16.h>
@@ -27,14 +28,19 @@ struct WeightPairs {
 };
 
 struct Bf16Weights {
-  static constexpr int kInChunk = 8;  // weights in 16 bytes
+  static constexpr int kInChunk = 8;
+  static constexpr int kRowUnit = kInChunk;  // weights in 16 bytes
   static constexpr bool kRowScales = false;
   static constexpr bool kGroupScales = false;
   static constexpr int kStages = 3;  // of a warp's ring
 
   template <int kEight>
-  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk, std::uint32_t) {
+  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk) {
     return {{chunk.x, chunk.y, chunk.z, chunk.w}};
+  }
+  // Where in a row the eight weights `eight` of a chunk stand.
+  static __device__ __forceinline__ int place(int chunk, int eight) {
+    return chunk * kInChunk + eight * 8;
   }
 };
 
@@ -46,6 +52,7 @@ __device__ __forceinline__ std::uint32_t word_of(const uint4& chunk, int index) 
 // it is b - 128 * s; in bf16, 0x4300 | b is 128 + b and 0x4300 | s << 7 is 128 or 256.
 struct Int8Weights {
   static constexpr int kInChunk = 16;
+  static constexpr int kRowUnit = kInChunk;
   static constexpr bool kRowScales = true;
   static constexpr bool kGroupScales = false;
   static constexpr int kStages = 3;  // of a warp's ring
@@ -54,9 +61,13 @@ struct Int8Weights {
     return subtract_pair((word & 0x007f007fU) | 0x43004300U, (word & 0x00800080U) | 0x43004300U);
   }
   template <int kEight>
-  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk, std::uint32_t) {
+  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk) {
     const std::uint32_t low = word_of(chunk, 2 * kEight), high = word_of(chunk, 2 * kEight + 1);
     return {{two(low), two(low >> 8), two(high), two(high >> 8)}};
+  }
+  // Where in a row the eight weights `eight` of a chunk stand.
+  static __device__ __forceinline__ int place(int chunk, int eight) {
+    return chunk * kInChunk + eight * 8;
   }
 };
 
@@ -64,6 +75,7 @@ struct Int8Weights {
 // bf16, which a product makes up exactly, also for e4m3's subnormal numbers.
 struct Fp8Weights {
   static constexpr int kInChunk = 16;
+  static constexpr int kRowUnit = kInChunk;
   static constexpr bool kRowScales = true;
   static constexpr bool kGroupScales = false;
   static constexpr int kStages = 3;  // of a warp's ring
@@ -73,30 +85,49 @@ struct Fp8Weights {
     return multiply_pair((word & 0x80008000U) | ((word >> 4) & 0x07f007f0U), kTwoTo120);
   }
   template <int kEight>
-  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk, std::uint32_t) {
+  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk) {
     const std::uint32_t low = word_of(chunk, 2 * kEight), high = word_of(chunk, 2 * kEight + 1);
     return {{two(low), two(low << 8), two(high), two(high << 8)}};
   }
+  // Where in a row the eight weights `eight` of a chunk stand.
+  static __device__ __forceinline__ int place(int chunk, int eight) {
+    return chunk * kInChunk + eight * 8;
+  }
 };
 
-// Eight weights w + 8 as nibbles in the order 0, 2, 4, 6, 1, 3, 5, 7 from the lowest; a chunk is
-// one group, whose scale stands twice in `scale`. 0x4300 | n is 128 + n.
+// Eight weights w + 8 as nibbles in the order 0, 2, 4, 6, 1, 3, 5, 7 from the lowest: in bf16,
+// 0x4180 | n << 3 is 16 + n, so 24 more than the weight, which the kernel takes off again. A chunk
+// holds eight weights of each of four groups, so that the four threads that share a product work at
+// one group: of 128 weights of a row, chunk t has 8 t … 8 t + 7 of each 32.
 struct Int4Weights {
   static constexpr int kInChunk = 32;
+  static constexpr int kRowUnit = 128;
   static constexpr bool kRowScales = false;
   static constexpr bool kGroupScales = true;
   static constexpr int kStages = 2;
+  static constexpr std::uint32_t kTwoOffsets = 0xc1c0c1c0U;  // -24 twice
 
-  static __device__ __forceinline__ std::uint32_t two(std::uint32_t word, std::uint32_t scale) {
-    constexpr std::uint32_t k136 = 0x43084308U;
-    return multiply_pair(subtract_pair((word & 0x000f000fU) | 0x43004300U, k136), scale);
+  static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {
+    return (word & 0x00780078U) | 0x41804180U;
   }
   template <int kEight>
-  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk, std::uint32_t scale) {
+  static __device__ __forceinline__ WeightPairs eight(const uint4& chunk) {
     const std::uint32_t word = word_of(chunk, kEight);
-    return {
-        {two(word, scale), two(word >> 4, scale), two(word >> 8, scale), two(word >> 12, scale)}};
+    return {{two(word << 3), two(word >> 1), two(word >> 5), two(word >> 9)}};
+  }
+  static __device__ __forceinline__ int place(int chunk, int eight) {
+    return chunk / 4 * kRowUnit + eight * 32 + chunk % 4 * 8;
   }
 };
+
+// Bytes of a stored row of values, and of group scales (bf16, for whole blocks of 256 weights).
+template <class Format>
+__host__ __device__ constexpr std::size_t row_bytes(int in) {
+  constexpr int kUnitBytes = Format::kRowUnit / Format::kInChunk * 16;
+  return static_cast<std::size_t>((in + Format::kRowUnit - 1) / Format::kRowUnit) * kUnitBytes;
+}
+__host__ __device__ constexpr std::size_t group_scale_bytes(int in) {
+  return static_cast<std::size_t>((in + 255) / 256) * 16;
+}
 
 }  // namespace captiond::kernels

@@ -124,15 +124,6 @@ constexpr std::size_t ring_bytes() {
   return Format::kStages * stage_bytes<Format>();
 }
 
-// Bytes of a stored row of values, and of group scales.
-template <class Format>
-__host__ __device__ constexpr std::size_t row_bytes(int in) {
-  return static_cast<std::size_t>((in + Format::kInChunk - 1) / Format::kInChunk) * kChunkBytes;
-}
-__host__ __device__ constexpr std::size_t group_scale_bytes(int in) {
-  return static_cast<std::size_t>((in + 255) / 256) * 16;
-}
-
 // One warp's stream of weights: its K-blocks of its group's rows in every pass, one stage a block.
 template <class Format, class Dealt>
 class WeightRing {
@@ -163,7 +154,7 @@ class WeightRing {
 #pragma unroll
         for (int part = 0; part < 2; ++part) {
           const int chunk = block_ * kBlockChunks + part * 4 + lane % 4;
-          const bool inside = chunk * Format::kInChunk < input_.in;
+          const bool inside = chunk * kChunkBytes < static_cast<int>(row_bytes<Format>(input_.in));
           copy_16_bytes(stage + (part * 4 + half) * 32 + lane,
                         row + (inside ? chunk : 0) * kChunkBytes, inside);
         }
@@ -227,15 +218,14 @@ struct InputEights {
 template <int kTiles>
 using Sums = float[2][kTiles][4];
 
-// Adds the products of eight consecutive weights of each of the thread's four rows.
+// Adds the products of eight weights of each of the thread's four rows.
 template <class Format, int kEight, int kTiles>
 __device__ __forceinline__ void add_eight(Sums<kTiles>& sums, const uint4 (&chunks)[4],
-                                          const std::uint32_t (&scales)[4],
                                           const InputEights<kTiles>& x) {
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
-    const WeightPairs low = Format::template eight<kEight>(chunks[2 * m], scales[2 * m]);
-    const WeightPairs high = Format::template eight<kEight>(chunks[2 * m + 1], scales[2 * m + 1]);
+    const WeightPairs low = Format::template eight<kEight>(chunks[2 * m]);
+    const WeightPairs high = Format::template eight<kEight>(chunks[2 * m + 1]);
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
       multiply_add(sums[m][t], low.pair[0], high.pair[0], low.pair[1], high.pair[1], x.tile[t].x,
@@ -247,16 +237,47 @@ __device__ __forceinline__ void add_eight(Sums<kTiles>& sums, const uint4 (&chun
   }
 }
 
-// The scale of part `part` of a block, twice in a register.
-template <class Format>
-__device__ __forceinline__ void read_scales(std::uint32_t (&scales)[4], const std::uint32_t* stage,
+// The same for a format with a scale for 32 weights, which the eight of four threads are: their sum
+// is formed apart, from what the offset of the stored weights contributes (the product of x with a
+// matrix of that one value), and added in float32 times the scale of its row.
+template <class Format, int kEight, int kTiles>
+__device__ __forceinline__ void add_group(Sums<kTiles>& sums, const uint4 (&chunks)[4],
+                                          const float (&scales)[4], const InputEights<kTiles>& x) {
+  constexpr std::uint32_t kOffset = Format::kTwoOffsets;
+  float offset[kTiles][4] = {};
+#pragma unroll
+  for (int t = 0; t < kTiles; ++t) {
+    multiply_add(offset[t], kOffset, kOffset, kOffset, kOffset, x.tile[t].x, x.tile[t].y);
+    multiply_add(offset[t], kOffset, kOffset, kOffset, kOffset, x.tile[t].z, x.tile[t].w);
+  }
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+    const WeightPairs low = Format::template eight<kEight>(chunks[2 * m]);
+    const WeightPairs high = Format::template eight<kEight>(chunks[2 * m + 1]);
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+      float sum[4] = {offset[t][0], offset[t][1], offset[t][2], offset[t][3]};
+      multiply_add(sum, low.pair[0], high.pair[0], low.pair[1], high.pair[1], x.tile[t].x,
+                   x.tile[t].y);
+      multiply_add(sum, low.pair[2], high.pair[2], low.pair[3], high.pair[3], x.tile[t].z,
+                   x.tile[t].w);
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        sums[m][t][i] = __fmaf_rn(scales[2 * m + i / 2], sum[i], sums[m][t][i]);
+    }
+  }
+}
+
+// The scales of group `kEight` of half a block, for the thread's four rows; `stage` holds eight
+// bf16 a row.
+template <int kEight>
+__device__ __forceinline__ void read_scales(float (&scales)[4], const std::uint32_t* stage,
                                             int part) {
+  const int g = static_cast<int>(threadIdx.x % 32) / 4;
 #pragma unroll
   for (int half = 0; half < 4; ++half) {
-    scales[half] = 0;
-    if constexpr (Format::kGroupScales)
-      scales[half] =
-          __byte_perm(stage[half * 32 + threadIdx.x % 32], 0, part == 0 ? 0x1010 : 0x3232);
+    const std::uint32_t two = stage[(half * 8 + g) * 4 + part * 2 + kEight / 2];
+    scales[half] = __uint_as_float(kEight % 2 == 0 ? two << 16 : two & 0xffff0000U);
   }
 }
 
@@ -264,26 +285,29 @@ __device__ __forceinline__ void read_scales(std::uint32_t (&scales)[4], const st
 // the block `next` on exit: they are loaded one step before they are used.
 template <class Format, int kTiles>
 __device__ __forceinline__ void add_block(Sums<kTiles>& sums, const StreamInput& input,
-                                          const uint4* values, const std::uint32_t* scales,
+                                          const uint4* values, const std::uint32_t* stage_scales,
                                           InputEights<kTiles>& x, int block, int next) {
   constexpr int kEights = Format::kInChunk / 8;
+  constexpr int kPartsAtOnce = kEights == 4 ? 1 : 2;  // both would take too many registers
   const int lane = threadIdx.x % 32;
-#pragma unroll
+#pragma unroll kPartsAtOnce
   for (int part = 0; part < 2; ++part) {
     uint4 chunks[4];
-    std::uint32_t part_scales[4];
 #pragma unroll
     for (int half = 0; half < 4; ++half) chunks[half] = values[(part * 4 + half) * 32 + lane];
-    read_scales<Format>(part_scales, scales, part);
     const auto step = [&]<int kEight>() {
-      const bool last = part == 1 && kEight == kEights - 1;
-      const int chunk = (last ? next : block) * kBlockChunks + lane % 4 +
-                        (last                    ? 0
-                         : kEight == kEights - 1 ? 4
-                                                 : part * 4);
+      const bool part_ends = kEight == kEights - 1, block_ends = part_ends && part == 1;
+      const int chunk = (block_ends ? next : block) * kBlockChunks + lane % 4 +
+                        (part_ends ? 4 - part * 4 : part * 4);
       InputEights<kTiles> following;
-      following.load(input, chunk * Format::kInChunk + (kEight + 1) % kEights * 8);
-      add_eight<Format, kEight, kTiles>(sums, chunks, part_scales, x);
+      following.load(input, Format::place(chunk, (kEight + 1) % kEights));
+      if constexpr (Format::kGroupScales) {
+        float scales[4];
+        read_scales<kEight>(scales, stage_scales, part);
+        add_group<Format, kEight, kTiles>(sums, chunks, scales, x);
+      } else {
+        add_eight<Format, kEight, kTiles>(sums, chunks, x);
+      }
       x = following;
     };
     step.template operator()<0>();
@@ -423,14 +447,17 @@ __global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
   wait_for_previous_kernels();
 
   InputEights<kTiles> x;
-  x.load(input, (begin * kBlockChunks + static_cast<int>(threadIdx.x) % 4) * Format::kInChunk);
+  x.load(input, Format::place(begin * kBlockChunks + static_cast<int>(threadIdx.x) % 4, 0));
   int slot = 0;
   for (int index = 0; index < deal.passes; ++index) {
     Sums<kTiles> sums = {};
     for (int block = begin; block < end; ++block) {
       wait_for_copies<Format::kStages - 1>();
+      // Scales, unlike values, are read by other threads than the one that fetched them.
+      if constexpr (Format::kGroupScales) __syncwarp();
       add_block<Format, kTiles>(sums, input, ring.values(slot), ring.scales(slot), x, block,
                                 block + 1 == end ? begin : block + 1);
+      if constexpr (Format::kGroupScales) __syncwarp();
       ring.fetch(slot);
       if (++slot == Format::kStages) slot = 0;
     }

@@ -69,7 +69,7 @@ void quantise_group(const __nv_bfloat16* group, float* worth) {
   if (scale == 0) scale = 1;
   for (int i = 0; i < 32; ++i) {
     const float whole = std::clamp(std::nearbyint(__bfloat162float(group[i]) / scale), -8.0F, 7.0F);
-    worth[i] = __bfloat162float(__float2bfloat16(whole * scale));
+    worth[i] = whole * scale;
   }
 }
 
@@ -131,6 +131,10 @@ MatrixCase::MatrixCase(MatrixFormat format, int out, int in, std::vector<__nv_bf
   const DeviceArray<__nv_bfloat16> on_device(source);
   require(pack_matrix(on_device.data(), matrix, nullptr));
   require(cudaDeviceSynchronize());
+}
+
+void MatrixCase::unpack() {
+  for (float& value : worth) value = __bfloat162float(__float2bfloat16(value));
 }
 
 std::string MatrixCase::name() const {

@@ -27,11 +27,13 @@ std::vector<__nv_bfloat16> uniform_bf16(std::size_t count, std::uint64_t seed, f
 struct MatrixCase {
   Matrix matrix;
   std::vector<__nv_bfloat16> source;  // [out, in] before packing
-  std::vector<float> worth;  // [out, in] value * scale (kInt4: rounded to bf16, as defined)
+  std::vector<float> worth;           // [out, in] value * scale
 
   MatrixCase(MatrixFormat format, int out, int in, std::uint64_t seed = 1);
   // The same with given values.
   MatrixCase(MatrixFormat format, int out, int in, std::vector<__nv_bfloat16> values);
+  // Rounds `worth` to bf16, as the products of many rows do in kInt8 and kInt4.
+  void unpack();
   std::string name() const;
 
  private:
@@ -45,7 +47,7 @@ struct Bounded {
   double limit = 0;
 };
 
-// What `values` [*, in] are worth once packed: value * scale (kInt4: rounded to bf16, as defined).
+// What `values` [*, in] are worth once packed: value * scale.
 std::vector<float> packed_worth(MatrixFormat format, const std::vector<__nv_bfloat16>& values,
                                 int in);
 
