@@ -9,6 +9,7 @@ namespace captiond::kernels {
 namespace {
 
 constexpr int kWarps = 4;  // a block
+constexpr int kManyRows = 256;
 
 template <int kVector, int kSteps>
 __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const RotateAndStore work) {
@@ -17,43 +18,44 @@ __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const Rot
   const int half = dim / 2;
   const int kv_heads = work.kv.kv_heads;
   const int head_count = work.heads + (work.value_is_key ? 1 : 2) * kv_heads;
-  const int index = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.x) / 32;
-  if (index >= head_count) return;
   const std::size_t step_row = blockIdx.x;
   const KvRow row = work.rows[step_row];
-  const bool is_query = index < work.heads;
   RotaryTurn<kVector, kSteps> turn;
-  RotaryHead<kVector, kSteps> weight;
-  const bool is_key = !is_query && index < work.heads + kv_heads;
-  if (row.position >= 0 && (is_query || is_key)) {
-    turn.compute(work, row.position);
-    weight.load(is_query ? work.query_weight : work.key_weight, half);
-  }
+  if (row.position >= 0) turn.compute(work, row.position);
   wait_for_previous_kernels();
   if (row.position < 0) return;
 
-  RotaryHead<kVector, kSteps> head;
-  head.load(work.projected + (step_row * head_count + index) * dim, half);
-  const float scale = head.scale(dim, work.eps);
-
   const std::size_t values = work.kv.page_values() / 2;
-  const int kv_head = (index - work.heads) % kv_heads;
-  if (!is_query && (!is_key || work.value_is_key)) {
-    normed<false>(head, weight, scale).store(slot(work, row, kv_head) + values, half);
+  for (int index = static_cast<int>(blockIdx.y * kWarps + threadIdx.x / 32); index < head_count;
+       index += static_cast<int>(gridDim.y) * kWarps) {
+    const bool is_query = index < work.heads;
+    const bool is_key = !is_query && index < work.heads + kv_heads;
+    RotaryHead<kVector, kSteps> head;
+    RotaryHead<kVector, kSteps> weight;
+    head.load(work.projected + (step_row * head_count + index) * dim, half);
+    if (is_query || is_key) weight.load(is_query ? work.query_weight : work.key_weight, half);
+    const float scale = head.scale(dim, work.eps);
+    if (is_query) {
+      head = normed<true>(head, weight, scale);
+      turn.apply(head);
+      head.store(work.query + (step_row * work.heads + index) * dim, half);
+      continue;
+    }
+    __nv_bfloat16* key = slot(work, row, (index - work.heads) % kv_heads);
+    if (!is_key || work.value_is_key) normed<false>(head, weight, scale).store(key + values, half);
+    if (!is_key) continue;
+    head = normed<true>(head, weight, scale);
+    turn.apply(head);
+    head.store(key, half);
   }
-  if (!is_query && !is_key) return;
-  head = normed<true>(head, weight, scale);
-  turn.apply(head);
-  __nv_bfloat16* to =
-      is_query ? work.query + (step_row * work.heads + index) * dim : slot(work, row, kv_head);
-  head.store(to, half);
 }
 
 template <int kVector, int kSteps>
 cudaError_t launch_heads(const RotateAndStore& work, int rows, cudaStream_t stream) {
   const int heads = work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
-  const dim3 grid(static_cast<unsigned>(rows),
-                  static_cast<unsigned>((heads + kWarps - 1) / kWarps));
+  // Many rows fill the device by themselves; then the heads of a row share their turns.
+  const int blocks = rows >= kManyRows ? 1 : (heads + kWarps - 1) / kWarps;
+  const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(blocks));
   return launch(rotate_and_store_kernel<kVector, kSteps>, {.blocks = grid, .threads = kWarps * 32},
                 stream, work);
 }

@@ -212,6 +212,25 @@ BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_its_neighbours) {
   }
 }
 
+// From some number of rows on a warp takes several heads.
+BOOST_AUTO_TEST_CASE(many_rows_give_the_bits_of_few) {
+  for (const Layer& layer : {kSliding, kFull, Layer{4, 2, 40, 5, true}}) {
+    Step step(layer);
+    const Result few = run(step);
+    const std::size_t values = step.projected.size();
+    const std::size_t rows = step.rows.size();
+    for (int copy = 1; copy < 40; ++copy) {  // the same rows again, where they were
+      for (std::size_t i = 0; i < values; ++i) step.projected.push_back(step.projected[i]);
+      for (std::size_t i = 0; i < rows; ++i) step.rows.push_back(step.rows[i]);
+    }
+    const Result many = run(step);
+    BOOST_TEST(same_bits(few.kv, many.kv));
+    const std::vector<__nv_bfloat16> last(
+        many.query.end() - static_cast<std::ptrdiff_t>(few.query.size()), many.query.end());
+    BOOST_TEST(same_bits(few.query, last));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
   Step step(kSliding);
   step.projected[0] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
