@@ -69,21 +69,31 @@ __device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {
   *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(pair.x, pair.y);
 }
 
-// out[dim … dim + 3] of one query head from its splits, in their order.
-__device__ void combine(const Partial& partial, std::size_t head_of_rows, int splits, int kDim,
+// out[dim … dim + 3] of one query head from its splits, in their order. All lanes of a warp call it
+// for the same head.
+__device__ void combine(const Partial& partial, std::size_t head_of_rows, int splits, int head_dim,
                         int dim, __nv_bfloat16* out) {
+  constexpr unsigned kAll = 0xffffffffU;
+  static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
+  const int lane = static_cast<int>(threadIdx.x) % 32;
   const float2* extents = partial.extent + head_of_rows * partial.splits;
-  float most = -INFINITY;
-  for (int s = 0; s < splits; ++s) most = fmaxf(most, __ldcg(&extents[s]).x);
-  const float* from = partial.sum + head_of_rows * partial.splits * kDim + dim;
+  const float2 none = make_float2(-INFINITY, 0.0F);
+  const float2 low = lane < splits ? __ldcg(&extents[lane]) : none;
+  const float2 high = lane + 32 < splits ? __ldcg(&extents[lane + 32]) : none;
+  float most = fmaxf(low.x, high.x);
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    most = fmaxf(most, __shfl_xor_sync(kAll, most, offset));
+  }
+  const float low_weight = weight_of(low.x, most);
+  const float high_weight = weight_of(high.x, most);
+  const float total = warp_sum(low.y * low_weight + high.y * high_weight);
+  const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
   float4 sum = {};
-  float total = 0.0F;
-#pragma unroll 8
+#pragma unroll 16
   for (int s = 0; s < splits; ++s) {
-    const float2 extent = __ldcg(&extents[s]);
-    const float weight = weight_of(extent.x, most);
-    const float4 part = __ldcg(reinterpret_cast<const float4*>(from + s * kDim));
-    total += extent.y * weight;
+    const float4 part = __ldcg(reinterpret_cast<const float4*>(from + s * head_dim));
+    const float weight = __shfl_sync(kAll, s < 32 ? low_weight : high_weight, s % 32);
     sum.x += part.x * weight;
     sum.y += part.y * weight;
     sum.z += part.z * weight;
@@ -139,46 +149,73 @@ struct Leave {
   }
 };
 
+// One head of make_fresh(): what it is, and where it stands in the projections.
+struct FreshItem {
+  enum Kind { kNone, kQuery, kKey, kValue };
+  Kind kind;
+  int head;
+
+  __device__ FreshItem(const RotateAndStore& work, int kv_head, int item, bool kv) {
+    const int sharing = work.heads / work.kv.kv_heads;
+    kind = item < sharing              ? kQuery
+           : kv && item == sharing     ? kKey
+           : kv && item == sharing + 1 ? kValue
+                                       : kNone;
+    head = kind == kQuery ? kv_head * sharing + item : work.heads + kv_head;
+    if (kind == kValue && !work.value_is_key) head += work.kv.kv_heads;
+  }
+};
+
 // The row's own queries, and with kv its key and value, from the projections: what
 // rotate_and_store() makes of them, into shared memory, key and value into their page as well. A
-// warp a head.
+// warp a head; all of a warp's heads are asked for before the first is used.
 template <int kDim>
 __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std::size_t row_index,
                            const KvRow& row, int kv_head, bool kv,
                            const RotaryTurn<kDim / 64, 1>& turn) {
+  using Head = RotaryHead<kDim / 64, 1>;
   constexpr int kHalf = kDim / 2;
-  const int kv_heads = work.kv.kv_heads;
-  const int sharing = work.heads / kv_heads;
-  const int head_count = work.heads + (work.value_is_key ? 1 : 2) * kv_heads;
+  constexpr int kItems = (kHeadsMax + 2 + kWarps - 1) / kWarps;
+  const int head_count = work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
   const __nv_bfloat16* projected = work.projected + row_index * head_count * kDim;
-  for (int item = static_cast<int>(threadIdx.x) / 32; item < sharing + (kv ? 2 : 0);
-       item += kWarps) {
-    const bool is_query = item < sharing;
-    const bool is_value = item == sharing + 1;
-    int index = is_query ? kv_head * sharing + item : work.heads + kv_head;
-    if (is_value && !work.value_is_key) index += kv_heads;
-    RotaryHead<kDim / 64, 1> head;
-    RotaryHead<kDim / 64, 1> weight;
-    head.load(projected + index * kDim, kHalf);
-    if (!is_value) weight.load(is_query ? work.query_weight : work.key_weight, kHalf);
-    const float scale = head.scale(kDim, work.eps);
-    if (is_value) {
-      head = normed<false>(head, weight, scale);
-    } else {
-      head = normed<true>(head, weight, scale);
-      turn.apply(head);
-    }
-    if (is_query) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  Head heads[kItems];
+  Head query_weight;
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    const FreshItem item(work, kv_head, i * kWarps + warp, kv);
+    if (item.kind != FreshItem::kNone) heads[i].load(projected + item.head * kDim, kHalf);
+  }
+  query_weight.load(work.query_weight, kHalf);
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    const int index = i * kWarps + warp;
+    const FreshItem item(work, kv_head, index, kv);
+    if (item.kind == FreshItem::kNone) continue;
+    const float scale = heads[i].scale(kDim, work.eps);
+    if (item.kind == FreshItem::kQuery) {
+      Head query = normed<true>(heads[i], query_weight, scale);
+      turn.apply(query);
       const auto place = [&](int dim) {
         return reinterpret_cast<__nv_bfloat16*>(shared.query +
-                                                InLines<kDim>::address(0, item, dim / 8)) +
+                                                InLines<kDim>::address(0, index, dim / 8)) +
                dim % 8;
       };
-      head.store_at(place, kHalf);
-    } else {
-      head.store(shared.fresh[is_value ? 1 : 0], kHalf);
-      head.store(slot(work, row, kv_head) + (is_value ? work.kv.page_values() / 2 : 0), kHalf);
+      query.store_at(place, kHalf);
+      continue;
     }
+    const bool is_value = item.kind == FreshItem::kValue;
+    Head fresh;
+    if (is_value) {
+      fresh = normed<false>(heads[i], query_weight, scale);
+    } else {
+      Head key_weight;
+      key_weight.load(work.key_weight, kHalf);
+      fresh = normed<true>(heads[i], key_weight, scale);
+      turn.apply(fresh);
+    }
+    fresh.store(shared.fresh[is_value ? 1 : 0], kHalf);
+    fresh.store(slot(work, row, kv_head) + (is_value ? work.kv.page_values() / 2 : 0), kHalf);
   }
 }
 
