@@ -3,44 +3,53 @@
 // once for the heads that share them. It walks over tiles of keys that begin at multiples of the
 // tile, whatever the rows are, so that a row's sums are made of the same parts with any neighbours.
 //
-// Head dim 256: eight warps of 16 lines, all keys and dims. Head dim 512: the sums of 16 lines
-// would fill the registers of a warp twice, so two warps share 16 lines: half of the keys each in
-// the first product, half of the dims each in the second, weights exchanged through shared memory.
+// A block is two warpgroups. Head dim 256: each has 64 lines; the scores of the next tile are made
+// while the weights of this one meet the values, and softmax runs under that product. Head dim 512:
+// the sums of 64 lines fill the registers of both, so each has half of the keys in the first
+// product and half of the dims in the second; weights are exchanged through shared memory.
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
 #include "model/kernels/programmatic_launch.cuh"
+#include "model/kernels/warpgroup_products.cuh"
 
 namespace captiond::kernels {
 namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
-constexpr int kKeys = 64;  // of a tile
+constexpr int kTileLines = 64;                  // keys of a tile, lines of a warpgroup's queries
+constexpr unsigned kPanel = kTileLines * 128U;  // 64 values of each line, as the products want them
+constexpr int kStep = 16;                       // of the sum, in one product
+
+struct InPanels {
+  static __device__ unsigned address(unsigned tile, int line, int piece) {
+    return tile + static_cast<unsigned>(piece / 8) * kPanel +
+           static_cast<unsigned>(line * 128 + (piece % 8 ^ (line & 7)) * 16);
+  }
+};
 
 template <int kDim>
 struct Shape {
-  static constexpr int kWarpsWide = kDim == 256 ? 1 : 2;  // that share 16 lines
-  static constexpr int kWarpsDeep = kWarps / kWarpsWide;
-  static constexpr int kLines = kWarpsDeep * 16;
-  static constexpr int kKeysOfWarp = kKeys / kWarpsWide;
-  static constexpr int kDimsOfWarp = kDim / kWarpsWide;
-  static constexpr int kWeightLine = kKeys + 8;  // keeps ldmatrix free of bank conflicts
+  static constexpr bool kShared = kDim == 512;       // both warpgroups have the same lines
+  static constexpr int kLines = kShared ? 64 : 128;  // of the block
+  static constexpr int kKeysOfGroup = kShared ? 32 : 64;
+  static constexpr int kStages = kShared ? 1 : 2;  // of keys and values
 };
 
 template <int kDim>
 struct Shared {
-  alignas(128) unsigned char query[Shape<kDim>::kLines * kDim * 2];
-  unsigned char keys[kKeys * kDim * 2];
-  unsigned char values[kKeys * kDim * 2];
-  // Between the warps that share lines.
-  __nv_bfloat16 weights[Shape<kDim>::kWarpsWide == 1 ? 1 : Shape<kDim>::kLines]
-                       [Shape<kDim>::kWeightLine];
-  float most[Shape<kDim>::kWarpsWide][Shape<kDim>::kLines];
-  float total[Shape<kDim>::kWarpsWide][Shape<kDim>::kLines];
+  alignas(1024) unsigned char query[Shape<kDim>::kLines * kDim * 2];
+  unsigned char keys[Shape<kDim>::kStages][kTileLines * kDim * 2];
+  unsigned char values[Shape<kDim>::kStages][kTileLines * kDim * 2];
+  // Between warpgroups that have the same lines.
+  unsigned char weights[Shape<kDim>::kShared ? kPanel : 16];
+  float most[2][Shape<kDim>::kShared ? kTileLines : 1];
+  float total[2][Shape<kDim>::kShared ? kTileLines : 1];
 };
 
 // The keys that a line, or a whole tile of lines, sees.
@@ -48,6 +57,23 @@ struct Run {
   int begin = 0;
   int end = 0;
 };
+
+// 2^x, within 2 units in the last place; 0 below 2^-126.
+__device__ __forceinline__ float power_of_two(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Keeps what an asynchronous product has written from being read before this point.
+template <int kCount>
+__device__ __forceinline__ void settle(float (&values)[kCount][4]) {
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(values[n][i])::"memory");
+  }
+}
 
 // One block's work. A lane holds parts of two lines: lane / 4 of its warp's 16 and the one 8 below.
 template <int kDim>
@@ -62,8 +88,8 @@ class Tile {
         sharing_(work.heads / work.kv.kv_heads),
         first_head_(kv_head * sharing_),
         lane_(static_cast<int>(threadIdx.x) % 32),
-        deep_(static_cast<int>(threadIdx.x) / 32 / kWarpsWide),
-        wide_(static_cast<int>(threadIdx.x) / 32 % kWarpsWide) {
+        warp_(static_cast<int>(threadIdx.x) / 32 % 4),
+        group_(static_cast<int>(threadIdx.x) / 128) {
     for (int i = 0; i < 2; ++i) {
       const int row = line(i) / sharing_;
       if (row >= rows_) continue;
@@ -77,33 +103,18 @@ class Tile {
     copy_query();
   }
 
-  __device__ void run(const KvSource& keys) {
-    const KvSource values = values_of(keys);
-    const int first = all_.begin / kKeys * kKeys;
-    copy(shared_.keys, keys, first);
-    copy(shared_.values, values, first);
-    for (int tile = first; tile < all_.end; tile += kKeys) {
-      wait_for_copies<1>();
-      __syncthreads();
-      float scores[kKeysOfWarp / 8][4] = {};
-      score(scores);
-      __syncthreads();
-      copy(shared_.keys, keys, tile + kKeys);
-      if (tile < common_.begin || tile + kKeys > common_.end) hide(scores, tile);
-      weigh(scores);
-      wait_for_copies<1>();
-      __syncthreads();
-      add_values(scores);
-      __syncthreads();
-      copy(shared_.values, values, tile + kKeys);
+  __device__ __forceinline__ void run(const KvSource& keys) {
+    if constexpr (Shape<kDim>::kShared) {
+      run_together(keys, values_of(keys));
+    } else {
+      run_apart(keys, values_of(keys));
     }
-    wait_for_copies<0>();
   }
 
-  __device__ void store() {
-    if constexpr (kWarpsWide > 1) {
-      // Each warp has summed the weights of its own keys.
-      for (int i = 0; i < 2; ++i) shared_.total[wide_][line(i)] = total_[i];
+  __device__ __forceinline__ void store() {
+    if constexpr (Shape<kDim>::kShared) {
+      // Each warpgroup has summed the weights of its own keys.
+      for (int i = 0; i < 2; ++i) shared_.total[group_][line(i)] = total_[i];
       __syncthreads();
       for (int i = 0; i < 2; ++i) total_[i] = shared_.total[0][line(i)] + shared_.total[1][line(i)];
     }
@@ -111,9 +122,10 @@ class Tile {
       const int row = line(i) / sharing_;
       if (row >= rows_) continue;
       const float share = share_of(total_[i]);
-      __nv_bfloat16* out = work_.out + at(line(i)) + wide_ * kDimsOfWarp + lane_ % 4 * 2;
+      __nv_bfloat16* out =
+          work_.out + at(line(i)) + (Shape<kDim>::kShared ? group_ * 256 : 0) + lane_ % 4 * 2;
 #pragma unroll
-      for (int n = 0; n < kDimsOfWarp / 8; ++n) {
+      for (int n = 0; n < 32; ++n) {
         *reinterpret_cast<unsigned*>(out + n * 8) =
             packed(sum_[n][2 * i] * share, sum_[n][2 * i + 1] * share);
       }
@@ -121,11 +133,104 @@ class Tile {
   }
 
  private:
-  static constexpr int kWarpsWide = Shape<kDim>::kWarpsWide;
-  static constexpr int kKeysOfWarp = Shape<kDim>::kKeysOfWarp;
-  static constexpr int kDimsOfWarp = Shape<kDim>::kDimsOfWarp;
+  static constexpr int kParts = Shape<kDim>::kKeysOfGroup / 8;  // of a line's scores: 8 keys each
+  using Scores = float[kParts][4];
 
-  __device__ int line(int half) const { return deep_ * 16 + half * 8 + lane_ / 4; }
+  // Each warpgroup its own lines: the next scores and this product with the values run at once.
+  __device__ __forceinline__ void run_apart(const KvSource& keys, const KvSource& values) {
+    const int first = all_.begin / kTileLines * kTileLines;
+    copy(shared_.keys[0], keys, first);
+    commit_copies();
+    copy(shared_.keys[1], keys, first + kTileLines);
+    copy(shared_.values[0], values, first);
+    commit_copies();
+    wait_for_copies<1>();
+    show_to_products();
+    __syncthreads();
+    Scores scores;
+    unsigned weights[kTileLines / kStep][4];
+    begin_products();
+    score(scores, shared_.keys[0]);
+    commit_products();
+    wait_for_products<0>();
+    settle(scores);
+    float rescale[2];
+    weigh(scores, first, rescale);
+    pack(weights, scores);
+    int stage = 0;
+    for (int next = first + kTileLines; next < all_.end; next += kTileLines) {
+      wait_for_copies<0>();
+      show_to_products();
+      __syncthreads();
+      copy(shared_.keys[stage], keys, next + kTileLines);
+      copy(shared_.values[stage ^ 1], values, next);
+      commit_copies();
+      begin_products();
+      score(scores, shared_.keys[stage ^ 1]);
+      commit_products();
+      add_values(weights, shared_.values[stage]);
+      commit_products();
+      wait_for_products<1>();
+      settle(scores);
+      weigh(scores, next, rescale);
+      wait_for_products<0>();
+      settle(sum_);
+      scale_sums(rescale);
+      pack(weights, scores);
+      stage ^= 1;
+    }
+    wait_for_copies<0>();
+    show_to_products();
+    __syncthreads();
+    begin_products();
+    add_values(weights, shared_.values[stage]);
+    commit_products();
+    wait_for_products<0>();
+    settle(sum_);
+  }
+
+  // Both warpgroups the same lines.
+  __device__ __forceinline__ void run_together(const KvSource& keys, const KvSource& values) {
+    const int first = all_.begin / kTileLines * kTileLines;
+    copy(shared_.keys[0], keys, first);
+    commit_copies();
+    copy(shared_.values[0], values, first);
+    commit_copies();
+    for (int tile = first; tile < all_.end; tile += kTileLines) {
+      wait_for_copies<1>();
+      show_to_products();
+      __syncthreads();
+      Scores scores;
+      begin_products();
+      score(scores, shared_.keys[0]);
+      commit_products();
+      wait_for_products<0>();
+      settle(scores);
+      float rescale[2];
+      weigh(scores, tile, rescale);  // with a barrier: the keys are free behind it
+      copy(shared_.keys[0], keys, tile + kTileLines);
+      commit_copies();
+      scale_sums(rescale);
+      share_weights(scores);
+      wait_for_copies<1>();
+      show_to_products();
+      __syncthreads();
+      begin_products();
+      add_values(shared_.values[0]);
+      commit_products();
+      wait_for_products<0>();
+      settle(sum_);
+      __syncthreads();
+      copy(shared_.values[0], values, tile + kTileLines);
+      commit_copies();
+    }
+    wait_for_copies<0>();
+  }
+
+  // A line of the block's tile of queries.
+  __device__ int line(int half) const {
+    return (Shape<kDim>::kShared ? 0 : group_ * kTileLines) + warp_ * 16 + half * 8 + lane_ / 4;
+  }
 
   // Where query and out of a line begin.
   __device__ std::size_t at(int l) const {
@@ -133,49 +238,46 @@ class Tile {
   }
 
   __device__ void copy_query() {
-    const unsigned tile = shared_address(shared_.query);
-    for (int i = static_cast<int>(threadIdx.x); i < Shape<kDim>::kLines * (kDim / 8);
-         i += kThreads) {
-      const int l = i / (kDim / 8);
-      const int piece = i % (kDim / 8);
+    constexpr int kPieces = kDim / 8;
+    for (int i = static_cast<int>(threadIdx.x); i < Shape<kDim>::kLines * kPieces; i += kThreads) {
+      const int l = i / kPieces;
+      const int piece = i % kPieces;
       const bool valid = l / sharing_ < rows_;
-      copy_async(InLines<kDim>::address(tile, l, piece),
+      const unsigned group = shared_address(shared_.query) + l / kTileLines * (kDim / 64 * kPanel);
+      copy_async(InPanels::address(group, l % kTileLines, piece),
                  work_.query + (valid ? at(l) : 0) + piece * 8, valid);
     }
   }
 
-  __device__ void copy(unsigned char* tile, const KvSource& source, int first) {
-    if (first < all_.end) {
-      copy_keys<InLines<kDim>, kDim, kKeys, kWarps, true>(shared_address(tile), source, first,
-                                                          all_.begin, all_.end);
-    }
-    commit_copies();
+  __device__ __forceinline__ void copy(unsigned char* tile, const KvSource& source,
+                                       int first) const {
+    if (first >= all_.end) return;
+    copy_keys<InPanels, kDim, kTileLines, kWarps, true>(shared_address(tile), source, first,
+                                                        all_.begin, all_.end);
   }
 
-  __device__ void score(float (&scores)[kKeysOfWarp / 8][4]) const {
-    const unsigned query = shared_address(shared_.query);
-    const unsigned keys = shared_address(shared_.keys);
-    const int key = wide_ * kKeysOfWarp + lane_ / 16 * 8 + lane_ % 8;
-#pragma unroll 4
-    for (int step = 0; step < kDim / 16; ++step) {
-      unsigned a[4];
-      load_matrices(a,
-                    InLines<kDim>::address(query, deep_ * 16 + lane_ % 16, step * 2 + lane_ / 16));
+  __device__ __forceinline__ void score(Scores& scores, const unsigned char* tile) const {
+    const unsigned query =
+        shared_address(shared_.query) + (Shape<kDim>::kShared ? 0 : group_ * (kDim / 64 * kPanel));
+    const unsigned keys = shared_address(tile) + (Shape<kDim>::kShared ? group_ * 32U * 128U : 0);
 #pragma unroll
-      for (int n = 0; n < kKeysOfWarp / 8; n += 2) {
-        unsigned b[4];
-        load_matrices(b, InLines<kDim>::address(keys, key + n * 8, step * 2 + lane_ / 8 % 2));
-        multiply_add(scores[n], a, b[0], b[1]);
-        multiply_add(scores[n + 1], a, b[2], b[3]);
+    for (unsigned step = 0; step < kDim / kStep; ++step) {
+      const unsigned offset = step / 4 * kPanel + step % 4 * (kStep * 2);
+      const std::uint64_t a = operand(query + offset, 0);
+      const std::uint64_t b = operand(keys + offset, 0);
+      if constexpr (Shape<kDim>::kShared) {
+        multiply_64x32(scores, a, b, step > 0);
+      } else {
+        multiply_64x64(scores, a, b, step > 0);
       }
     }
   }
 
   // What a line does not see becomes -inf.
-  __device__ void hide(float (&scores)[kKeysOfWarp / 8][4], int tile) const {
-    const int first = tile + wide_ * kKeysOfWarp + lane_ % 4 * 2;
+  __device__ __forceinline__ void hide(Scores& scores, int tile) const {
+    const int first = tile + (Shape<kDim>::kShared ? group_ * 32 : 0) + lane_ % 4 * 2;
 #pragma unroll
-    for (int n = 0; n < kKeysOfWarp / 8; ++n) {
+    for (int n = 0; n < kParts; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int key = first + n * 8 + i % 2;
@@ -185,90 +287,99 @@ class Tile {
     }
   }
 
-  // Scores become weights; sums and totals so far are rescaled to the new greatest score.
-  __device__ void weigh(float (&scores)[kKeysOfWarp / 8][4]) {
+  // Scores become weights; `rescale` is what the sums so far have to be multiplied by.
+  __device__ __forceinline__ void weigh(Scores& scores, int tile, float (&rescale)[2]) {
+    if (tile < common_.begin || tile + kTileLines > common_.end) hide(scores, tile);
     float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
-    for (const auto& score : scores) {
-      most[0] = fmaxf(most[0], fmaxf(score[0], score[1]));
-      most[1] = fmaxf(most[1], fmaxf(score[2], score[3]));
+    for (int n = 0; n < kParts; ++n) {
+      most[0] = fmaxf(most[0], fmaxf(scores[n][0], scores[n][1]));
+      most[1] = fmaxf(most[1], fmaxf(scores[n][2], scores[n][3]));
     }
 #pragma unroll
     for (float& value : most) value = quad_max(value);
-    if constexpr (kWarpsWide > 1) {
+    if constexpr (Shape<kDim>::kShared) {
       if (lane_ % 4 == 0) {
-        for (int i = 0; i < 2; ++i) shared_.most[wide_][line(i)] = most[i];
+        for (int i = 0; i < 2; ++i) shared_.most[group_][line(i)] = most[i];
       }
-      barrier(1 + deep_, kWarpsWide * 32);
-      for (int i = 0; i < 2; ++i) most[i] = fmaxf(most[i], shared_.most[1 - wide_][line(i)]);
+      __syncthreads();
+      for (int i = 0; i < 2; ++i) most[i] = fmaxf(most[i], shared_.most[1 - group_][line(i)]);
     }
-    float rescale[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       most[i] = fmaxf(most[i], most_[i]);
       rescale[i] = weight_of(most_[i], most[i]);
       most_[i] = most[i];
+      // While nothing has been seen all scores are -inf (or NaN), and so are their exponents.
+      most[i] = most[i] == -INFINITY ? 0.0F : most[i] * kLog2E;
     }
     float total[2] = {};
 #pragma unroll
-    for (auto& score : scores) {
+    for (int n = 0; n < kParts; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        score[i] = weight_of(score[i], most[i / 2]);
-        total[i / 2] += score[i];
+        scores[n][i] = power_of_two(fmaf(scores[n][i], kLog2E, -most[i / 2]));
+        total[i / 2] += scores[n][i];
       }
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) total_[i] = total_[i] * rescale[i] + quad_sum(total[i]);
-#pragma unroll
-    for (auto& sum : sum_) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) sum[i] *= rescale[i / 2];
-    }
-    if constexpr (kWarpsWide > 1) share_weights(scores);
   }
 
-  __device__ void share_weights(const float (&scores)[kKeysOfWarp / 8][4]) {
-    const int first = wide_ * kKeysOfWarp + lane_ % 4 * 2;
+  __device__ __forceinline__ void scale_sums(const float (&rescale)[2]) {
+    // Mostly no line of the warp has found a greater score.
+    if (__all_sync(0xffffffffU, rescale[0] == 1.0F && rescale[1] == 1.0F)) return;
 #pragma unroll
-    for (int n = 0; n < kKeysOfWarp / 8; ++n) {
+    for (int n = 0; n < 32; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum_[n][i] *= rescale[i / 2];
+    }
+  }
+
+  // The weights as the left side of products, in registers: steps of 16 keys.
+  static __device__ __forceinline__ void pack(unsigned (&weights)[kTileLines / kStep][4],
+                                              const float (&scores)[kTileLines / 8][4]) {
+#pragma unroll
+    for (int step = 0; step < kTileLines / kStep; ++step) {
+      const auto& low = scores[2 * step];
+      const auto& high = scores[2 * step + 1];
+      weights[step][0] = packed(low[0], low[1]);
+      weights[step][1] = packed(low[2], low[3]);
+      weights[step][2] = packed(high[0], high[1]);
+      weights[step][3] = packed(high[2], high[3]);
+    }
+  }
+
+  // The same in shared memory: a panel of 64 lines and keys.
+  __device__ __forceinline__ void share_weights(const Scores& scores) const {
+#pragma unroll
+    for (int n = 0; n < kParts; ++n) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        *reinterpret_cast<unsigned*>(&shared_.weights[line(i)][first + n * 8]) =
-            packed(scores[n][2 * i], scores[n][2 * i + 1]);
+        auto* to =
+            shared_.weights + InPanels::address(0, line(i), group_ * kParts + n) + lane_ % 4 * 4;
+        *reinterpret_cast<unsigned*>(to) = packed(scores[n][2 * i], scores[n][2 * i + 1]);
       }
     }
   }
 
-  // The weights of the warp's lines and keys 16 * step … as the left side of a product.
-  __device__ void weights_of(unsigned (&a)[4], const float (&scores)[kKeysOfWarp / 8][4],
-                             int step) const {
-    if constexpr (kWarpsWide == 1) {
+  __device__ __forceinline__ void add_values(const unsigned (&weights)[kTileLines / kStep][4],
+                                             const unsigned char* tile) {
+    const unsigned values = shared_address(tile);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float* pair = &scores[2 * step + i / 2][i % 2 * 2];
-        a[i] = packed(pair[0], pair[1]);
-      }
-    } else {
-      load_matrices(
-          a, shared_address(&shared_.weights[deep_ * 16 + lane_ % 16][step * 16 + lane_ / 16 * 8]));
+    for (unsigned step = 0; step < kTileLines / kStep; ++step) {
+      multiply_64x256_across(sum_, weights[step], operand(values + step * (kStep * 128), kPanel),
+                             true);
     }
   }
 
-  __device__ void add_values(const float (&scores)[kKeysOfWarp / 8][4]) {
-    const unsigned values = shared_address(shared_.values);
+  __device__ __forceinline__ void add_values(const unsigned char* tile) {
+    const unsigned weights = shared_address(shared_.weights);
+    const unsigned values = shared_address(tile) + group_ * 4 * kPanel;
 #pragma unroll
-    for (int step = 0; step < kKeys / 16; ++step) {
-      unsigned a[4];
-      weights_of(a, scores, step);
-#pragma unroll
-      for (int n = 0; n < kDimsOfWarp / 8; n += 2) {
-        unsigned b[4];
-        const int piece = wide_ * kDimsOfWarp / 8 + n + lane_ / 16;
-        load_matrices_transposed(b, InLines<kDim>::address(values, step * 16 + lane_ % 16, piece));
-        multiply_add(sum_[n], a, b[0], b[1]);
-        multiply_add(sum_[n + 1], a, b[2], b[3]);
-      }
+    for (unsigned step = 0; step < kTileLines / kStep; ++step) {
+      multiply_64x256_across(sum_, operand(weights + step * (kStep * 2), 0),
+                             operand(values + step * (kStep * 128), kPanel), true);
     }
   }
 
@@ -279,20 +390,20 @@ class Tile {
   const int sharing_;
   const int first_head_;
   const int lane_;
-  const int deep_;
-  const int wide_;
+  const int warp_;   // of the warpgroup
+  const int group_;  // which warpgroup
   Run run_[2];
   Run all_;     // what any line sees
   Run common_;  // what every line sees
   float most_[2] = {-INFINITY, -INFINITY};
   float total_[2] = {};
-  float sum_[kDimsOfWarp / 8][4] = {};
+  float sum_[32][4] = {};  // of 256 dims
 };
 
 template <int kDim>
 __global__ void __launch_bounds__(kThreads, 1)
     attend_prefill_kernel(const __grid_constant__ Attention work, const AttentionTile* tiles) {
-  extern __shared__ __align__(128) unsigned char memory[];
+  extern __shared__ __align__(1024) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
   wait_for_previous_kernels();
   const int sharing = work.heads / work.kv.kv_heads;

@@ -58,9 +58,4 @@ __device__ inline unsigned packed(float low, float high) {
   return *reinterpret_cast<const unsigned*>(&pair);
 }
 
-// A barrier of `threads` threads of the block; `id` 1 … 15, 0 is __syncthreads().
-__device__ inline void barrier(int id, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-
 }  // namespace captiond::kernels
