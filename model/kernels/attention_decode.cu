@@ -221,7 +221,7 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
 
 // kFresh: queries, and the key and value of the row's own position, come from the projections.
 template <int kDim, bool kFresh>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
     attend_splits_kernel(const Attention work, const RotateAndStore rotate, const int* list,
                          const Partial partial) {
   extern __shared__ __align__(128) unsigned char memory[];

@@ -61,6 +61,17 @@ __device__ inline void copy_keys(unsigned tile, const KvSource& source, int firs
   if (!kAligned && own + left < end && left < kPerWarp) {
     next += source.pages[page + 1] * source.page_values;
   }
+  if (own >= begin && own + kPerWarp <= end && (kAligned || left >= kPerWarp)) {  // mostly
+#pragma unroll
+    for (int i = 0; i < kPerWarp; ++i) {
+#pragma unroll
+      for (int piece = lane; piece < kDim / 8; piece += 32) {
+        copy_async(Place::address(tile, warp * kPerWarp + i, piece), from + i * kDim + piece * 8,
+                   true);
+      }
+    }
+    return;
+  }
 #pragma unroll
   for (int i = 0; i < kPerWarp; ++i) {
     const bool valid = own + i >= begin && own + i < end;

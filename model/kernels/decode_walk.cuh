@@ -12,7 +12,7 @@
 
 namespace captiond::kernels::decode {
 
-inline constexpr int kWarps = 4;
+inline constexpr int kWarps = 8;
 inline constexpr int kThreads = kWarps * 32;
 inline constexpr int kHeadsMax = 16;  // that share a KV head: the rows of a tensor-core tile
 
@@ -25,9 +25,11 @@ struct Extent {
 template <int kDim>
 struct Shape {
   static constexpr int kKeys = kDim == 256 ? 64 : 32;  // of a tile: 32 KiB
+  static constexpr int kLines = kKeys / kWarps;        // of a tile, that a warp copies
   static constexpr int kWeightLine = kKeys + 8;        // keeps ldmatrix free of bank conflicts
-  static constexpr int kKeysOfWarp = kKeys / kWarps;   // of the first product
-  static constexpr int kDimsOfWarp = kDim / kWarps;    // of the second
+  // In the first product a warp has eight keys and 256 dims, in the second all keys and some dims.
+  static constexpr int kParts = kDim / 256;
+  static constexpr int kDimsOfWarp = kDim / kWarps;
   static constexpr int kTileBytes = kKeys * kDim * 2;
 };
 
@@ -35,7 +37,7 @@ template <int kDim>
 struct Shared {
   alignas(128) unsigned char keys[Shape<kDim>::kTileBytes];
   unsigned char values[Shape<kDim>::kTileBytes];
-  float scores[kHeadsMax][Shape<kDim>::kKeys];
+  float scores[Shape<kDim>::kParts][kHeadsMax][Shape<kDim>::kKeys];
   __nv_bfloat16 weights[kHeadsMax][Shape<kDim>::kWeightLine];
   Extent extent;
   alignas(16)
@@ -134,7 +136,7 @@ class Walk {
  private:
   static constexpr int kKeys = Shape<kDim>::kKeys;
   static constexpr int kPieces = kDim / 8;  // of a line
-  static constexpr int kKeysOfWarp = Shape<kDim>::kKeysOfWarp;
+  static constexpr int kParts = Shape<kDim>::kParts;
   static constexpr int kDimsOfWarp = Shape<kDim>::kDimsOfWarp;
 
   __device__ void copy(unsigned char* tile, const KvSource& source, int first) {
@@ -149,7 +151,7 @@ class Walk {
   // that have filled its place with zeros.
   __device__ void put_fresh(unsigned char* tile, int which, int first) {
     const int line = written_ - first;
-    if (written_ >= end_ || line < 0 || line / kKeysOfWarp != warp_) return;
+    if (written_ >= end_ || line < 0 || line / Shape<kDim>::kLines != warp_) return;
     for (int piece = lane_; piece < kPieces; piece += 32) {
       *reinterpret_cast<uint4*>(tile + InLines<kDim>::address(0, line, piece)) =
           *reinterpret_cast<const uint4*>(&shared_.fresh[which][piece * 8]);
@@ -169,40 +171,32 @@ class Walk {
     }
   }
 
-  // scores[h, k] = query[h] · key[k] for the warp's keys of the tile.
+  // scores[part][h, k] = query[h] · key[k] over the warp's dims and eight keys of the tile.
   __device__ void score() {
+    constexpr int kKeyGroups = kWarps / kParts;
     const unsigned query = shared_address(shared_.query);
     const unsigned keys = shared_address(shared_.keys);
     const int head = min(lane_ % 16, sharing_);
+    const int first = warp_ % kKeyGroups * 8;
+    const int part = warp_ / kKeyGroups;
     float c[2][4] = {};
-#pragma unroll 8
-    for (int step = 0; step < kDim / 16; step += kKeysOfWarp == 16 ? 1 : 2) {
+#pragma unroll
+    for (int step = 0; step < 16; step += 2) {
+      const int piece = (part * 16 + step) * 2;
       unsigned a[4];
       unsigned b[4];
-      load_matrices(a, InLines<kDim>::address(query, head, step * 2 + lane_ / 16));
-      if constexpr (kKeysOfWarp == 16) {
-        const int key = warp_ * 16 + lane_ / 16 * 8 + lane_ % 8;
-        load_matrices(b, InLines<kDim>::address(keys, key, step * 2 + lane_ / 8 % 2));
-        multiply_add(c[0], a, b[0], b[1]);
-        multiply_add(c[1], a, b[2], b[3]);
-      } else {
-        load_matrices(b, InLines<kDim>::address(keys, warp_ * 8 + lane_ % 8, step * 2 + lane_ / 8));
-        multiply_add(c[0], a, b[0], b[1]);
-        load_matrices(a, InLines<kDim>::address(query, head, step * 2 + 2 + lane_ / 16));
-        multiply_add(c[1], a, b[2], b[3]);
-      }
+      load_matrices(b, InLines<kDim>::address(keys, first + lane_ % 8, piece + lane_ / 8));
+      load_matrices(a, InLines<kDim>::address(query, head, piece + lane_ / 16));
+      multiply_add(c[0], a, b[0], b[1]);
+      load_matrices(a, InLines<kDim>::address(query, head, piece + 2 + lane_ / 16));
+      multiply_add(c[1], a, b[2], b[3]);
     }
-    if constexpr (kKeysOfWarp == 8) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) c[0][i] += c[1][i];
-    }
-#pragma unroll
-    for (int n = 0; n < kKeysOfWarp / 8; ++n) {
-      const int key = warp_ * kKeysOfWarp + n * 8 + lane_ % 4 * 2;
-      *reinterpret_cast<float2*>(&shared_.scores[lane_ / 4][key]) = make_float2(c[n][0], c[n][1]);
-      *reinterpret_cast<float2*>(&shared_.scores[lane_ / 4 + 8][key]) =
-          make_float2(c[n][2], c[n][3]);
-    }
+    auto& scores = shared_.scores[part];
+    const int key = first + lane_ % 4 * 2;
+    *reinterpret_cast<float2*>(&scores[lane_ / 4][key]) =
+        make_float2(c[0][0] + c[1][0], c[0][1] + c[1][1]);
+    *reinterpret_cast<float2*>(&scores[lane_ / 4 + 8][key]) =
+        make_float2(c[0][2] + c[1][2], c[0][3] + c[1][3]);
   }
 
   // From scores to weights, a warp a query head; only the first `keys` of the tile are keys.
@@ -214,7 +208,9 @@ class Walk {
 #pragma unroll
       for (int i = 0; i < kKeys / 32; ++i) {
         const int key = i * 32 + lane_;
-        scores[i] = key < keys ? shared_.scores[head][key] : -INFINITY;
+        float score = shared_.scores[0][head][key];
+        if (kParts == 2) score += shared_.scores[kParts - 1][head][key];
+        scores[i] = key < keys ? score : -INFINITY;
         most = fmaxf(most, scores[i]);
       }
 #pragma unroll
