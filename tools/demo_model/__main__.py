@@ -15,6 +15,9 @@ def add_picture_commands(commands):
     pictures.add_argument("--seconds", type=float)
     pictures.add_argument("--processes", type=int, default=2)
     pictures.add_argument("--number", type=int)
+    again = commands.add_parser("repaint-pictures", help="new pictures of the same sentences, while training reads")
+    again.add_argument("--pictures", required=True)
+    again.add_argument("--seconds", type=float, required=True)
     commands.add_parser("make-scene-text", help="training sentences about scenes, for the tokenizer")
     commands.add_parser("make-sprites", help="small pictures of things, from the icon packages")
     scenes = commands.add_parser("evaluate-scenes", help="what a Hugging Face folder says of held-out scenes")
@@ -106,7 +109,8 @@ def make_tokenizer(settings, work):
         tokenizer.build(lines, settings["size"]).save(str(path))
 
 
-PICTURE_COMMANDS = ("make-scene-text", "make-sprites", "make-pictures", "evaluate-scenes", "make-clip")
+PICTURE_COMMANDS = ("make-scene-text", "make-sprites", "make-pictures", "repaint-pictures", "evaluate-scenes",
+                    "make-clip")
 
 
 def run_pictures(arguments, config, work):
@@ -123,6 +127,9 @@ def run_pictures(arguments, config, work):
     elif command == "make-pictures":
         from . import pictures
         pictures.make(config["pictures"], arguments.out, arguments.seconds, arguments.processes, arguments.number)
+    elif command == "repaint-pictures":
+        from . import repaint
+        repaint.run(config["pictures"], arguments.pictures, arguments.seconds)
     elif command == "evaluate-scenes":
         from . import scene_evaluation
         scene_evaluation.report(arguments.model, sprite_file, out=arguments.out, probe=arguments.probe,
