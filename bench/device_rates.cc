@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <cuda_runtime_api.h>
 
+#include "bench/device_stream.h"
 #include "model/kernels/cuda_error.h"
 
 namespace captiond {
@@ -15,7 +17,7 @@ namespace {
 
 constexpr int kPasses = 10;
 constexpr std::int64_t kSide = 8192;
-constexpr std::int64_t kFloats = std::int64_t{1} << 30;
+constexpr std::size_t kBytes = std::size_t{4} << 30;
 
 // Best of the passes, on the default stream that libtorch uses.
 double seconds_of(const std::function<void()>& body) {
@@ -39,16 +41,20 @@ double seconds_of(const std::function<void()>& body) {
 }
 
 void measure_memory(DeviceRates& rates) {
-  const at::Tensor numbers = at::ones({kFloats}, at::TensorOptions(at::kCUDA).dtype(at::kFloat));
-  at::Tensor sum;
-  rates.read_bytes_per_s =
-      static_cast<double>(kFloats) * 4 / seconds_of([&] { sum = at::sum(numbers); });
-  const auto half = static_cast<std::size_t>(kFloats) * 2;
-  auto* data = static_cast<std::byte*>(numbers.data_ptr());
+  const auto bytes = at::TensorOptions(at::kCUDA).dtype(at::kByte);
+  const at::Tensor data = at::empty({static_cast<std::int64_t>(kBytes)}, bytes);
+  const at::Tensor sums = at::empty({4096}, bytes.dtype(at::kInt));
+  auto* begin = static_cast<std::byte*>(data.data_ptr());
+  kernels::check_cuda(fill_random(begin, kBytes, 1, nullptr), "Filling memory");
+  rates.read_bytes_per_s = static_cast<double>(kBytes) / seconds_of([&] {
+                             auto* sum = static_cast<std::uint32_t*>(sums.data_ptr());
+                             kernels::check_cuda(read_all(begin, kBytes, sum, nullptr), "Reading");
+                           });
   rates.copy_bytes_per_s =
-      2 * static_cast<double>(half) / seconds_of([&] {
-        kernels::check_cuda(
-            cudaMemcpyAsync(data + half, data, half, cudaMemcpyDeviceToDevice, nullptr), "Copying");
+      static_cast<double>(kBytes) / seconds_of([&] {
+        kernels::check_cuda(cudaMemcpyAsync(begin + kBytes / 2, begin, kBytes / 2,
+                                            cudaMemcpyDeviceToDevice, nullptr),
+                            "Copying");
       });
 }
 

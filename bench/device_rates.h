@@ -4,7 +4,7 @@ namespace captiond {
 
 // What the GPU does at best, measured just before what is compared with it.
 struct DeviceRates {
-  double read_bytes_per_s = 0;     // summing 4 GiB of float32, the limit of a decode step
+  double read_bytes_per_s = 0;     // of 4 GiB, the limit of a decode step
   double copy_bytes_per_s = 0;     // device to device, bytes read plus bytes written
   double multiply_adds_per_s = 0;  // bfloat16 product of 8192 x 8192 x 8192, half its FLOP/s
 };

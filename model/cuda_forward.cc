@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -40,6 +41,10 @@ using Value = __nv_bfloat16;
 constexpr std::array<std::size_t, 7> kBuckets = {1, 2, 4, 8, 16, 32, 64};
 // One call of the decode attention serves this many rows; its scratch grows with them.
 constexpr std::size_t kDecodeRows = kBuckets.back();
+// Up to so many rows one kernel that rotates, stores and attends beats two: 8.5 us instead of 9.2
+// for a sliding layer of the 12B and one row at 1K, but 32.8 instead of 28.7 for 8
+// (bench_attention, H200).
+constexpr std::size_t kFusedRowsMax = 2;
 // Rows that a picture alone may have beyond step_rows_max: the largest published budget.
 constexpr std::size_t kPictureRowsMax = 1120;
 
@@ -91,19 +96,22 @@ class CudaForward final : public Forward {
   std::string report(const CudaDevice& before) const;
 
  private:
-  // Whose attention a pass over the layers computes, and how.
-  enum class Pass { kDecode, kMixed };
+  // What a pass over the layers may rely on: one or two rows, each the only one of its sequence;
+  // slices shorter than a tile; nothing.
+  enum class Pass { kSingle, kDecode, kMixed };
 
   std::vector<kernels::ProductShape> shapes() const;
   Buffers make_buffers() const;
   int keys_max(KvGroup group) const;
   void capture_graphs();
-  std::size_t bucket_of(const Step& step) const;
+  static Pass pass_of(const Step& step);
   void copy_pages();
   void embed_tokens(std::size_t rows);
   void run_layers(std::size_t rows, Pass pass);
   void run_attention(std::size_t index, std::size_t rows, Pass pass);
-  void attend(std::size_t index, std::size_t rows, Pass pass);
+  void attend(const kernels::RotateAndStore& rotate, std::size_t index, std::size_t rows,
+              Pass pass);
+  bool has_fast_attention(std::size_t index) const;
   void run_feedforward(std::size_t index, std::size_t rows);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
@@ -119,7 +127,7 @@ class CudaForward final : public Forward {
   CudaOutputs outputs_;
   std::array<DeviceMemory, kKvGroupCount> inverse_frequency_;
   const Buffers buffers_;
-  std::vector<CudaGraph> graphs_;  // by kBuckets
+  std::map<std::pair<Pass, std::size_t>, CudaGraph> graphs_;  // by pass and rows of kBuckets
 };
 
 CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
@@ -210,42 +218,50 @@ Buffers CudaForward::make_buffers() const {
 
 void CudaForward::capture_graphs() {
   for (const std::size_t rows : kBuckets) {
-    // Padding alone: it loads every kernel, which a capture cannot, and computes nothing.
-    step_.send({}, rows, products_.stream());
-    const auto pass = [&] {
-      embed_tokens(rows);
-      run_layers(rows, Pass::kDecode);
-    };
-    pass();
-    products_.synchronize();
-    graphs_.emplace_back(products_.stream(), pass);
+    for (const Pass pass : {Pass::kSingle, Pass::kDecode}) {
+      if (pass == Pass::kSingle && rows > kFusedRowsMax) continue;
+      // Padding alone: it loads every kernel, which a capture cannot, and computes nothing.
+      step_.send({}, rows, products_.stream());
+      const auto body = [&] {
+        embed_tokens(rows);
+        run_layers(rows, pass);
+      };
+      body();
+      products_.synchronize();
+      graphs_.try_emplace({pass, rows}, products_.stream(), body);
+    }
   }
 }
 
-// The bucket whose graph computes the step, or kBuckets.size(): none.
-std::size_t CudaForward::bucket_of(const Step& step) const {
+CudaForward::Pass CudaForward::pass_of(const Step& step) {
+  if (step.rows() > kBuckets.back()) return Pass::kMixed;
+  Pass pass = step.rows() <= kFusedRowsMax ? Pass::kSingle : Pass::kDecode;
+  const PageId* before = nullptr;  // slices of one sequence are neighbours and share their table
   for (const StepSlice& slice : step.slices) {
     if (!std::holds_alternative<IdRows>(slice.rows) || slice.count >= CudaStep::kTileRowsLeast) {
-      return kBuckets.size();
+      return Pass::kMixed;
     }
+    const PageId* pages = slice.pages[index_of(KvGroup::kFull)].data();
+    if (slice.count > 1 || pages == before) pass = Pass::kDecode;
+    before = pages;
   }
-  const auto bucket = std::lower_bound(kBuckets.begin(), kBuckets.end(), step.rows());
-  return static_cast<std::size_t>(bucket - kBuckets.begin());
+  return pass;
 }
 
 void CudaForward::run(const Step& step, const RowSink& sink) {
   try {
-    const std::size_t bucket = bucket_of(step);
-    const bool in_graph = bucket < kBuckets.size();
-    const std::size_t rows = in_graph && step.rows() > 0 ? kBuckets[bucket] : step.rows();
+    const Pass pass = pass_of(step);
+    const bool in_graph = pass != Pass::kMixed && step.rows() > 0;
+    const std::size_t rows =
+        in_graph ? *std::lower_bound(kBuckets.begin(), kBuckets.end(), step.rows()) : step.rows();
     step_.send(step, rows, products_.stream());
     copy_pages();
-    if (rows > 0 && in_graph) {
-      graphs_[bucket].launch(products_.stream());
+    if (in_graph) {
+      graphs_.at({pass, rows}).launch(products_.stream());
     } else if (rows > 0) {
       embed_tokens(rows);
       media_.embed(step, buffers_.hidden.as<Value>(), products_);
-      run_layers(rows, Pass::kMixed);
+      run_layers(rows, pass);
     }
     outputs_.hand_over(step, buffers_.hidden.as<Value>(), step_.outputs(), products_, sink);
     products_.synchronize();
@@ -317,9 +333,7 @@ void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) 
       .rotary_pairs = static_cast<int>(attention.rope.rotary_pairs),
       .value_is_key = attention.value_is_key,
       .eps = static_cast<float>(text_.rms_norm_eps)};
-  kernels::check_cuda(kernels::rotate_and_store(rotate, static_cast<int>(rows), products_.stream()),
-                      "The launch of rotate_and_store");
-  attend(index, rows, pass);
+  attend(rotate, index, rows, pass);
   products_.linear(layer.attention_out, buffers_.attended.as<Value>(), normal, rows);
   const kernels::ResidualNorm norm{.sublayer = normal,
                                    .post_weight = layer.post_attention_norm,
@@ -333,28 +347,42 @@ void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) 
                       "The launch of residual_norm");
 }
 
-void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass) {
+bool CudaForward::has_fast_attention(std::size_t index) const {
+  const kernels::KvLayer layer = kv_.layer(index);
+  const auto heads = static_cast<int>(text_.heads);
+  return kernels::decode_attention_supports(heads, layer.kv_heads, layer.head_dim) &&
+         kernels::prefill_attention_supports(heads, layer.kv_heads, layer.head_dim);
+}
+
+void CudaForward::attend(const kernels::RotateAndStore& rotate, std::size_t index, std::size_t rows,
+                         Pass pass) {
   const KvGroup group = kv_.group(index);
   const cudaStream_t stream = products_.stream();
-  const kernels::Attention work{.query = buffers_.query.as<Value>(),
+  const bool fast = has_fast_attention(index);
+  kernels::DecodeRows decode{.list = nullptr,
+                             .count = static_cast<int>(rows),
+                             .keys_max = keys_max(group),
+                             .workspace = buffers_.attention.data()};
+  if (fast && pass == Pass::kSingle) {
+    kernels::check_cuda(
+        kernels::rotate_and_attend(rotate, buffers_.attended.as<Value>(), decode, stream),
+        "The launch of rotate_and_attend");
+    return;
+  }
+  kernels::check_cuda(kernels::rotate_and_store(rotate, static_cast<int>(rows), stream),
+                      "The launch of rotate_and_store");
+  const kernels::Attention work{.query = rotate.query,
                                 .out = buffers_.attended.as<Value>(),
-                                .kv = kv_.layer(index),
-                                .rows = step_.kv_rows(group),
-                                .pages = step_.pages(),
-                                .heads = static_cast<int>(text_.heads)};
-  const bool fast =
-      kernels::decode_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim) &&
-      kernels::prefill_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim);
+                                .kv = rotate.kv,
+                                .rows = rotate.rows,
+                                .pages = rotate.pages,
+                                .heads = rotate.heads};
   if (!fast) {
     kernels::check_cuda(kernels::attend_plain(work, static_cast<int>(rows), stream),
                         "The launch of attend_plain");
     return;
   }
-  kernels::DecodeRows decode{.list = nullptr,
-                             .count = static_cast<int>(rows),
-                             .keys_max = keys_max(group),
-                             .workspace = buffers_.attention.data()};
-  if (pass == Pass::kDecode) {
+  if (pass != Pass::kMixed) {
     kernels::check_cuda(kernels::attend_decode(work, decode, stream),
                         "The launch of attend_decode");
     return;

@@ -3,8 +3,8 @@
 Usage: python3 bench/peers/transformers_decode.py MODEL [--out RESULT.json] [--logits FILE] [--compile]
 Batches are equal contexts of random ids, greedy, key-value cache on, bfloat16, sdpa attention.
 Decoding is timed without generate()'s own overhead: one forward pass and one argmax a token, the
-synchronisation at the end only. With --logits a prompt's logits under eager and sdpa attention are
-written for bench/compare_logits.py.
+synchronisation at the end only. With --logits a prompt's logits under eager and sdpa attention, and
+in float32 on the CPU (48 GB of memory), are written for bench/peers/compare_logits.py.
 """
 
 import argparse
@@ -96,18 +96,23 @@ def compiled_tokens_per_s(model, context):
         signal.alarm(0)
 
 
+def load(folder, dtype, device):
+    model = Gemma4UnifiedForConditionalGeneration.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa")
+    return model.eval().to(device)
+
+
 @torch.inference_mode()
-def write_logits(model, file):
+def write_logits(model, folder, file):
     ids = prompt(model, 1, PROMPT, seed=7)
-    tensors = {"ids": ids[0].cpu()}
+    wide = load(folder, torch.float32, "cpu")
+    tensors = {"ids": ids[0].cpu(),
+               "float32": wide(input_ids=ids.cpu(), use_cache=False).logits[0].contiguous()}
     for attention in ("eager", "sdpa"):
         model.set_attn_implementation(attention)
         logits = model(input_ids=ids, use_cache=False).logits[0].float()
         tensors[attention] = logits.cpu().contiguous()
     save_file(tensors, file)
-    gap = (tensors["eager"] - tensors["sdpa"]).abs().max()
-    print(f"{PROMPT} positions, eager and sdpa {gap:.3g} apart, "
-          f"largest logit {tensors['eager'].abs().max():.3g}", flush=True)
 
 
 def main():
@@ -119,12 +124,10 @@ def main():
     parser.add_argument("--device", default="cuda")
     arguments = parser.parse_args()
     began = time.time()
-    model = Gemma4UnifiedForConditionalGeneration.from_pretrained(
-        arguments.model, dtype=torch.bfloat16, attn_implementation="sdpa")
-    model = model.eval().to(arguments.device)
+    model = load(arguments.model, torch.bfloat16, arguments.device)
     print(f"loaded in {time.time() - began:.1f} s", flush=True)
     if arguments.logits:
-        write_logits(model, arguments.logits)
+        write_logits(model, arguments.model, arguments.logits)
         model.set_attn_implementation("sdpa")
     result = {"decode": [], "prefill": []}
     if arguments.out:
