@@ -86,6 +86,7 @@ def parser():
     evaluate.add_argument("--peer", action="store_true", help="of pocketsphinx instead of the folder")
     evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
     evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
+    evaluate.add_argument("--unseen-engine", help="folder of espeak-ng: also its MBROLA voices, which must be installed")
     evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
     evaluate.add_argument("--out", help="also write every transcript to this file")
     return root

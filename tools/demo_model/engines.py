@@ -51,6 +51,10 @@ class Espeak:
         for parameter, value in ((RATE, random.randint(130, 210)), (PITCH, random.randint(20, 80)),
                                  (RANGE, random.randint(30, 70))):
             self.library.espeak_SetParameter(parameter, value, 0)
+        return self.synthesise(text)
+
+    def synthesise(self, text):
+        """int16 [N] with the voice and the manner that are set."""
         self.chunks.clear()
         encoded = text.encode() + b"\0"
         self.library.espeak_Synth(encoded, len(encoded), 0, 1, 0, 1, None, None)   # 1: characters, UTF-8

@@ -120,6 +120,12 @@ def report(arguments):
             score(captioner, f"the same, white noise at {decibels} dB", noisy, log)
         score_truncated(captioner, spoken, log)
         score_quiet(captioner, pathlib.Path(arguments.sounds) if arguments.sounds else None, log)
+    if arguments.unseen_engine:
+        from . import unseen_engine
+        made = unseen_engine.recordings([item[2] for item in items], arguments.unseen_engine, NOISY_ITEMS, QUIET_SEED)
+        counts = score(captioner, "an engine never heard in training", [one[1:] for one in made], log)
+        for voice in unseen_engine.VOICES:
+            print("  " + line(f"voice {voice}", [count for one, count in zip(made, counts) if one[0] == voice]))
     if arguments.people:
         from . import people
         for name, recordings in people.sets(pathlib.Path(arguments.people)):
