@@ -11,6 +11,7 @@
 
 using captiond::MediaQueue;
 using captiond::gst::BusHandle;
+using captiond::gst::CapsHandle;
 using captiond::gst::ElementHandle;
 using captiond::gst::MessageHandle;
 using captiond::gst::PadHandle;
@@ -44,7 +45,8 @@ struct Bench {
     BOOST_REQUIRE(GST_PAD_LINK_SUCCESSFUL(gst_pad_link(source.get(), entry.get())));
     gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
     push(gst_event_new_stream_start("test"));
-    push(gst_event_new_caps(gst_caps_new_empty_simple("audio/x-test")));
+    const CapsHandle caps(gst_caps_new_empty_simple("audio/x-test"));
+    push(gst_event_new_caps(caps.get()));
     GstSegment segment;
     gst_segment_init(&segment, GST_FORMAT_TIME);
     segment.start = GST_SECOND;  // stream time 0 is at PTS 1 s
