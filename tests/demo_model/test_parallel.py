@@ -7,6 +7,7 @@ import random
 import re
 import sys
 import unittest
+import zipfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 try:
@@ -168,20 +169,16 @@ class Lists(unittest.TestCase):
         self.assertNotEqual(some(4), some(5))
 
 
-class BuiltTable(unittest.TestCase):
-    """The table of the last make-parallel and the shipped recordings, if they are there."""
+class Table(unittest.TestCase):
+    """The whole table, made anew, and the shipped recordings."""
 
-    root = pathlib.Path(__file__).resolve().parents[2]
-
-    def table(self):
-        for folder in ("work2", "work"):
-            path = self.root / "build/demo_model" / folder / "parallel.tsv"
-            if path.exists():
-                return parallel.read(path)
-        self.skipTest("no parallel.tsv: make-parallel was not run here")
+    @classmethod
+    def setUpClass(cls):
+        cls.rows = list(parallel.rows({}))
 
     def test_sides_are_apart_and_every_row_is_complete(self):
-        table = self.table()
+        table = self.rows
+        self.assertGreater(len(table), 100000)
         sides = {side: {sentences.normalise(row[0]) for row in table if (row[4] == "train") == (side == "train")}
                  for side in ("train", "held")}
         self.assertEqual(len(sides["train"]) + len(sides["held"]), len(table))
@@ -189,15 +186,21 @@ class BuiltTable(unittest.TestCase):
         self.assertTrue(all(all(row) for row in table))
 
     def test_the_shipped_translation_set_holds_no_training_sentence(self):
-        path = self.root / "assets/evaluation/translation.zip"
-        if not path.exists():
-            self.skipTest("no translation.zip")
-        import zipfile
-        train = {sentences.normalise(row[0]) for row in self.table() if row[4] == "train"}
+        path = pathlib.Path(__file__).resolve().parents[2] / "assets/evaluation/translation.zip"
+        rows = {row[0]: row for row in self.rows}
         lines = zipfile.ZipFile(path).read("items.tsv").decode().splitlines()
         self.assertEqual(len(lines), 200)
-        for line in lines:
-            self.assertNotIn(sentences.normalise(line.split("\t")[3]), train)
+        for _, kind, _, *texts in (line.split("\t") for line in lines):
+            self.assertEqual(list(rows[texts[0]][:3]), texts)
+            self.assertNotEqual(rows[texts[0]][4], "train")
+            self.assertEqual(parallel.kind_of(rows[texts[0]]), kind)
+
+    def test_what_an_earlier_table_held_out_or_trained_on_stays_so(self):
+        earlier = parallel.earlier_splits(parallel.FOLDER / "parallel_earlier.tsv")
+        self.assertGreater(len(earlier), 400)
+        for english, _, _, _, split in self.rows:
+            other = earlier.get(sentences.normalise(english))
+            self.assertTrue(other is None or (other == "train") == (split == "train"), english)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def run(arguments, config, work):
         sources.fetch(work)
     elif command == "make-parallel":
         from . import parallel
-        parallel.make(config["parallel"], work, work / "parallel.tsv")
+        parallel.make(config["parallel"], work / "parallel.tsv")
     elif command == "make-text":
         from . import text
         text.make(config["text"], work, work / "sentences.tsv")

@@ -10,7 +10,7 @@ import random
 
 import yaml
 
-from . import grammar, parallel_numbers, sentences, text
+from . import grammar, parallel_numbers, sentences
 
 FOLDER = pathlib.Path(__file__).parent / "text"
 WORDS = (3, 22)
@@ -75,20 +75,23 @@ def candidates(settings, rules, templates):
     yield from later
 
 
-def rows(settings, work):
+def earlier_splits(path):
+    """Normalised sentence -> split of those sentences that the first checkpoint's table had already
+    (lines SPLIT, SENTENCE): what it has trained on is not held out here, and what it held out is."""
+    with open(path, encoding="utf-8") as lines:
+        pairs = [line.rstrip("\n").split("\t") for line in lines]
+    return {sentences.normalise(sentence): split for split, sentence in pairs}
+
+
+def rows(settings):
     """(english, german, spanish, source, split) of all sentences; a normalised English sentence occurs
-    once. settings["earlier"] names the table, in the folder work, of an earlier run that is gone on from:
-    what that run has trained on is not held out here, and what it held out is."""
+    once."""
     settings = DEFAULTS | settings
     lists = yaml.safe_load((FOLDER / "parallel_slots.yaml").read_text(encoding="utf-8"))
     chooser = random.Random(settings["seed"])
     rules = grammar.Grammar(lists, parallel_numbers.MAKERS, chooser, settings["held_filler_share"])
-    known = {}
-    if "earlier" in settings:
-        table = text.read(pathlib.Path(work) / settings["earlier"])
-        known = {sentences.normalise(row[2]): row[1] for row in table}
-    yield from assign(candidates(settings, rules, read_templates(FOLDER / "parallel_templates.txt")), known,
-                      settings["held_share"])
+    found = candidates(settings, rules, read_templates(FOLDER / "parallel_templates.txt"))
+    yield from assign(found, earlier_splits(FOLDER / "parallel_earlier.tsv"), settings["held_share"])
 
 
 def assign(found, known, held_share):
@@ -107,9 +110,9 @@ def assign(found, known, held_share):
         yield english, german, spanish, source, split
 
 
-def make(settings, work, path):
+def make(settings, path):
     """Writes the table (UTF-8, tabs, no header) and prints how many rows there are of each kind."""
-    table = list(rows(settings, work))
+    table = list(rows(settings))
     random.Random((DEFAULTS | settings)["seed"]).shuffle(table)
     with open(path, "w", encoding="utf-8") as out:
         out.writelines("\t".join(row) + "\n" for row in table)
