@@ -2,6 +2,7 @@
 
 #include <array>
 #include <bit>
+#include <cstdint>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -106,6 +107,10 @@ Gemm::State::State() {
   }
   set(Type::kFp8, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
   set(Type::kFp8, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+  // The heuristic refuses this mode without scales; it only looks at the address. run() sets them.
+  const auto* const some_scales = reinterpret_cast<const float*>(std::uintptr_t{256});
+  set(Type::kFp8, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, some_scales);
+  set(Type::kFp8, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, some_scales);
 }
 
 const cublasLtMatmulAlgo_t& Gemm::State::algorithm(Type type, int out, int in, unsigned bucket) {
@@ -132,9 +137,11 @@ const cublasLtMatmulAlgo_t& Gemm::State::algorithm(Type type, int out, int in, u
 Gemm::Gemm() : state_(std::make_unique<State>()) {}
 Gemm::~Gemm() = default;
 
-void Gemm::plan(Type type, int out, int in, int rows_max) {
+void Gemm::plan(Type type, int out, int in, int rows_min, int rows_max) {
+  const unsigned first = std::bit_ceil(static_cast<unsigned>(rows_min));
   const unsigned last = std::bit_ceil(static_cast<unsigned>(rows_max));
-  for (unsigned bucket = 1; bucket <= last; bucket *= 2) state_->algorithm(type, out, in, bucket);
+  for (unsigned bucket = first; bucket <= last; bucket *= 2)
+    state_->algorithm(type, out, in, bucket);
 }
 
 void Gemm::run(const Product& product, void* workspace, cudaStream_t stream) {

@@ -28,9 +28,9 @@ class Gemm {
   // Of W and x.
   enum class Type { kBf16, kFp8 };
 
-  // Chooses the algorithms for all buckets up to that of `rows_max`. Throws std::invalid_argument
-  // when cuBLASLt has none for a shape.
-  void plan(Type type, int out, int in, int rows_max);
+  // Chooses the algorithms for the buckets of `rows_min` to `rows_max` rows. Throws
+  // std::invalid_argument when cuBLASLt has none for a shape.
+  void plan(Type type, int out, int in, int rows_min, int rows_max);
 
   struct Product {
     Type type = Type::kBf16;

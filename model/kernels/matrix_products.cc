@@ -1,6 +1,7 @@
 #include "model/kernels/matrix_products.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -24,11 +25,23 @@ std::string shape_of(const Matrix& w, int rows) {
          std::to_string(w.out) + ", " + std::to_string(w.in) + "]";
 }
 
-// Rows up to which the weights are streamed, in portions of kFewRowsMax rows. Unpacking a matrix
-// moves about five times its bytes, as much as two more portions.
-int streamed_rows_max(MatrixFormat format) {
-  const bool packed = format == MatrixFormat::kInt8 || format == MatrixFormat::kInt4;
-  return packed ? 3 * MatrixProducts::kFewRowsMax : MatrixProducts::kFewRowsMax;
+// Rows up to which the weights are streamed, in portions of kFewRowsMax rows; beyond them cuBLASLt
+// was faster (docs/performance.md). It and the tail of gate and up take rows of whole 16 bytes
+// only: matrices whose outputs have none are streamed whatever the number of rows.
+int streamed_rows_max(const Matrix& w, bool gate_up) {
+  const int outputs = gate_up ? w.out / 2 : w.out;
+  if (outputs % (w.format == MatrixFormat::kFp8 ? 16 : 8) != 0)
+    return std::numeric_limits<int>::max();
+  switch (w.format) {
+    case MatrixFormat::kBf16:
+      return 16;
+    case MatrixFormat::kFp8:
+      return 32;
+    case MatrixFormat::kInt8:
+    case MatrixFormat::kInt4:
+      return 192;
+  }
+  return 0;
 }
 
 // Calls body(first, count) for portions of at most kFewRowsMax of `rows` rows.
@@ -46,7 +59,7 @@ struct Parts {
 
   static Parts of(const Matrix& w, bool gate_up, int rows, int blocks) {
     Parts parts{.greedy = aligned(greedy_scratch_bytes(blocks))};
-    if (rows <= streamed_rows_max(w.format)) return parts;
+    if (rows <= streamed_rows_max(w, gate_up)) return parts;
     const auto out = static_cast<std::size_t>(w.out), in = static_cast<std::size_t>(w.in);
     parts.gemm = aligned(Gemm::kWorkspaceBytes);
     if (w.format == MatrixFormat::kFp8) {
@@ -158,8 +171,8 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
     most.row_scales = std::max(most.row_scales, parts.row_scales);
     most.gate_up = std::max(most.gate_up, parts.gate_up);
     const auto type = w.format == MatrixFormat::kFp8 ? Gemm::Type::kFp8 : Gemm::Type::kBf16;
-    if (rows_max > streamed_rows_max(w.format))
-      state_->gemm.plan(type, w.out, padded_in(w), rows_max);
+    const int streamed = streamed_rows_max(w, shape.gate_up);
+    if (rows_max > streamed) state_->gemm.plan(type, w.out, padded_in(w), streamed + 1, rows_max);
   }
   return most.sum();
 }
@@ -167,7 +180,7 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
 void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
                             ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);
-  if (rows <= streamed_rows_max(w.format)) {
+  if (rows <= streamed_rows_max(w, false)) {
     in_portions(rows, [&](std::size_t first, int count) {
       check_cuda(linear_few(w, state_->few(w, x, first, count),
                             y + first * static_cast<std::size_t>(w.out), stream),
@@ -188,7 +201,7 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, float* y, i
 void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h, int rows,
                              ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);
-  if (rows <= streamed_rows_max(w.format)) {
+  if (rows <= streamed_rows_max(w, true)) {
     in_portions(rows, [&](std::size_t first, int count) {
       check_cuda(gate_up_few(w, state_->few(w, x, first, count),
                              h + first * static_cast<std::size_t>(w.out / 2), stream),

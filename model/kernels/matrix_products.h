@@ -44,12 +44,12 @@ struct Head {
 // The matrix products of a forward pass: y = x · Wᵀ and what stands in their tails.
 //
 // All activations are row-major, contiguous, device, 16-byte aligned. Everything is summed in
-// float32 and rounded once at the end unless said otherwise. Up to kFewRowsMax rows (in kInt8 and
-// kInt4 up to three times as many) kernels of ours stream the weights: there a row's bits depend
-// neither on the other rows nor on their number. More rows go to cuBLASLt, with one algorithm for
-// each shape and bucket of rows (powers of two), so that the same call gives the same bits; bits
-// differ between the two ways. There kFp8 multiplies e4m3 with e4m3, the rows of x packed with a
-// scale each; kInt8 and kInt4 are unpacked to bf16 first.
+// float32 and rounded once at the end unless said otherwise. Few rows (up to 16 in kBf16, 32 in
+// kFp8, 192 in kInt8 and kInt4) and the head go to kernels of ours that stream the weights: there a
+// row's bits depend neither on the other rows nor on their number. More rows go to cuBLASLt, with
+// one algorithm for each shape and bucket of rows (powers of two), so that the same call gives the
+// same bits; bits differ between the two ways. There kFp8 multiplies e4m3 with e4m3, the rows of x
+// packed with a scale each; kInt8 and kInt4 are unpacked to bf16 first.
 //
 // One object for one device; calls enqueue and return, allocate nothing and may be captured in a
 // CUDA graph once plan() has seen the shape. Weights are read before the kernels enqueued earlier
@@ -58,6 +58,7 @@ struct Head {
 // a launch fails.
 class MatrixProducts {
  public:
+  // Rows of one launch of our kernels.
   static constexpr int kFewRowsMax = 64;
 
   // For the current device. Throws std::runtime_error when it is older than compute capability 9.0.

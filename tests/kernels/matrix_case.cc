@@ -53,7 +53,7 @@ void quantise_row(MatrixFormat format, const __nv_bfloat16* row, float* worth, s
     const float value = __bfloat162float(row[k]) / scale;
     const float stored =
         format == MatrixFormat::kInt8
-            ? std::nearbyint(value)
+            ? std::nearbyint(value) + 0.0F  // no -0
             : decoded_e4m3(__nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3));
     worth[k] = stored * scale;
   }
@@ -68,7 +68,8 @@ void quantise_group(const __nv_bfloat16* group, float* worth) {
   float scale = __bfloat162float(__float2bfloat16(extreme / -8.0F));
   if (scale == 0) scale = 1;
   for (int i = 0; i < 32; ++i) {
-    const float whole = std::clamp(std::nearbyint(__bfloat162float(group[i]) / scale), -8.0F, 7.0F);
+    const float whole =
+        std::clamp(std::nearbyint(__bfloat162float(group[i]) / scale), -8.0F, 7.0F) + 0.0F;
     worth[i] = whole * scale;
   }
 }
