@@ -244,6 +244,7 @@ void print_case(MatrixProducts& products, Stopwatch& watch, const Limits& limits
 class Step {
  public:
   Step(MatrixProducts& products, const Format& format) : products_(products) {
+    std::vector<ProductShape> shapes;
     for (const Case& one : kCases) {
       if (one.kind == Kind::kLogits) continue;
       const bool full = one.name.ends_with("full");
@@ -265,13 +266,19 @@ class Step {
         bytes_ += static_cast<double>(size.values + size.scales);
         matrices_[static_cast<std::size_t>(&one - kCases)].push_back(matrix);
       }
+      shapes.push_back({.format = format.format,
+                        .out = one.out,
+                        .in = one.in,
+                        .gate_up = one.kind == Kind::kGateUp});
     }
-    workspace_.zero();
+    workspace_bytes_ = products.plan(shapes, static_cast<int>(kRows));
+    workspace_ = std::make_unique<Buffer>(workspace_bytes_);
+    workspace_->zero();
   }
   double bytes() const { return bytes_; }
 
   void enqueue(int rows, cudaStream_t stream) {
-    const ProductWorkspace workspace{.data = workspace_.data(), .bytes = kWorkspace};
+    const ProductWorkspace workspace{.data = workspace_->data(), .bytes = workspace_bytes_};
     auto* const hidden = hidden_.as<__nv_bfloat16>();
     auto* const wide = wide_.as<__nv_bfloat16>();
     std::size_t sliding = 0, full = 0;
@@ -301,19 +308,21 @@ class Step {
                      rows, stream));
   }
 
-  static constexpr std::size_t kRows = 64, kWorkspace = std::size_t{1} << 20;
+  static constexpr std::size_t kRows = 128;
   MatrixProducts& products_;
   std::vector<Matrix> matrices_[std::size(kCases)];
   std::vector<std::unique_ptr<Buffer>> buffers_;
   Buffer hidden_{kRows * kHidden * 2}, wide_{kRows * kInner * 2}, weight_{kHidden * 2},
-      choices_{kRows * 8}, workspace_{kWorkspace};
+      choices_{kRows * 8};
+  std::unique_ptr<Buffer> workspace_;
+  std::size_t workspace_bytes_ = 0;
   double bytes_ = 0;
 };
 
 void print_step(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
                 const Format& format) {
   Step step(products, format);
-  for (const int rows : {1, 2, 4, 8, 16, 32, 64}) {
+  for (const int rows : {1, 2, 4, 8, 16, 32, 64, 128}) {
     const double took = watch.seconds([&](cudaStream_t stream) { step.enqueue(rows, stream); });
     std::printf("| %s | %d | %.3f | %.0f | %.1f | %.2f |\n", format.name.data(), rows, took * 1e3,
                 step.bytes() / took * 1e-9, rows / took, step.bytes() / limits.bytes_per_s / took);

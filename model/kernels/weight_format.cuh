@@ -32,7 +32,7 @@ struct Bf16Weights {
   static constexpr int kRowUnit = kInChunk;  // weights in 16 bytes
   static constexpr bool kRowScales = false;
   static constexpr bool kGroupScales = false;
-  static constexpr int kStages = 3;  // of a warp's ring
+  static constexpr int kStages = 4;  // of a warp's ring
 
   template <int kEight>
   static __device__ __forceinline__ WeightPairs eight(const uint4& chunk) {
@@ -55,7 +55,7 @@ struct Int8Weights {
   static constexpr int kRowUnit = kInChunk;
   static constexpr bool kRowScales = true;
   static constexpr bool kGroupScales = false;
-  static constexpr int kStages = 3;  // of a warp's ring
+  static constexpr int kStages = 4;  // of a warp's ring
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {
     return subtract_pair((word & 0x007f007fU) | 0x43004300U, (word & 0x00800080U) | 0x43004300U);
@@ -78,7 +78,7 @@ struct Fp8Weights {
   static constexpr int kRowUnit = kInChunk;
   static constexpr bool kRowScales = true;
   static constexpr bool kGroupScales = false;
-  static constexpr int kStages = 3;  // of a warp's ring
+  static constexpr int kStages = 4;  // of a warp's ring
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {
     constexpr std::uint32_t kTwoTo120 = 0x7b807b80U;
@@ -104,7 +104,7 @@ struct Int4Weights {
   static constexpr int kRowUnit = 128;
   static constexpr bool kRowScales = false;
   static constexpr bool kGroupScales = true;
-  static constexpr int kStages = 2;
+  static constexpr int kStages = 3;
   static constexpr std::uint32_t kTwoOffsets = 0xc1c0c1c0U;  // -24 twice
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {

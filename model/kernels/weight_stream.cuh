@@ -4,7 +4,7 @@
 //
 // Each block owns a run of rows of W and walks it in passes of 32 rows. Its eight warps share K:
 // each takes a run of K-blocks, the same for every pass, and streams its part of the 32 rows
-// through a ring of its own in shared memory (cp.async: about 96 KiB in flight on each SM, no
+// through a ring of its own in shared memory (cp.async: about 128 KiB in flight on each SM, no
 // barrier between warps). A thread fetches only what it multiplies: 16 bytes of the rows g, g + 8,
 // g + 16, g + 24 (g = lane / 4). Tensor cores multiply, with the rows of W as the 16 rows of
 // mma.m16n8k16 and the rows of x as its 8 columns; the order of K inside a block is permuted alike
@@ -18,8 +18,10 @@
 // share out in groups; each adds up one group, reading the others' sums from their shared memory.
 // The order of addition stays the same.
 //
-// Weights do not depend on the kernels before: the ring is filled before their end is awaited. Up
-// to 16 rows two blocks fit on one SM, so that the next product does so while this one runs.
+// Weights do not depend on the kernels before: the ring is filled before their end is awaited. One
+// block takes an SM for itself: a smaller ring, with which two blocks fit, was slower
+// (bench_kernels int8 step, 1 row: 7.3 instead of 4.9 ms), the next kernel's weights in flight
+// notwithstanding.
 
 #include <cstddef>
 #include <cstdint>
@@ -281,14 +283,34 @@ __device__ __forceinline__ void read_scales(float (&scales)[4], const std::uint3
   }
 }
 
-// Adds the products of one K-block. `x` holds the block's first eight values on entry and those of
-// the block `next` on exit: they are loaded one step before they are used.
+// Steps of eight weights a row and thread in a K-block, and how many of them x is loaded ahead: a
+// whole block where registers allow, since x comes from the cache between the weights' requests and
+// takes about as long as they do.
+template <class Format>
+constexpr int kSteps = 2 * Format::kInChunk / 8;
+template <class Format, int kTiles>
+constexpr int kAhead = kSteps<Format> < 16 / kTiles ? kSteps<Format> : 16 / kTiles;
+
+// Where in a row the thread's eight weights of step `step` of block `block` stand.
+template <class Format>
+__device__ __forceinline__ int place_of(int block, int step) {
+  constexpr int kEights = Format::kInChunk / 8;
+  return Format::place(
+      block * kBlockChunks + step / kEights * 4 + static_cast<int>(threadIdx.x) % 4,
+      step % kEights);
+}
+
+template <class Format, int kTiles>
+using InputAhead = InputEights<kTiles>[kAhead<Format, kTiles>];
+
+// Adds the products of one K-block. `x` holds its first steps on entry and those of the block
+// `next` on exit.
 template <class Format, int kTiles>
 __device__ __forceinline__ void add_block(Sums<kTiles>& sums, const StreamInput& input,
                                           const uint4* values, const std::uint32_t* stage_scales,
-                                          InputEights<kTiles>& x, int block, int next) {
-  constexpr int kEights = Format::kInChunk / 8;
-  constexpr int kPartsAtOnce = kEights == 4 ? 1 : 2;  // both would take too many registers
+                                          InputAhead<Format, kTiles>& x, int block, int next) {
+  constexpr int kEights = Format::kInChunk / 8, kDepth = kAhead<Format, kTiles>;
+  constexpr int kPartsAtOnce = kDepth > kEights || kEights < 4 ? 2 : 1;
   const int lane = threadIdx.x % 32;
 #pragma unroll kPartsAtOnce
   for (int part = 0; part < 2; ++part) {
@@ -296,19 +318,18 @@ __device__ __forceinline__ void add_block(Sums<kTiles>& sums, const StreamInput&
 #pragma unroll
     for (int half = 0; half < 4; ++half) chunks[half] = values[(part * 4 + half) * 32 + lane];
     const auto step = [&]<int kEight>() {
-      const bool part_ends = kEight == kEights - 1, block_ends = part_ends && part == 1;
-      const int chunk = (block_ends ? next : block) * kBlockChunks + lane % 4 +
-                        (part_ends ? 4 - part * 4 : part * 4);
-      InputEights<kTiles> following;
-      following.load(input, Format::place(chunk, (kEight + 1) % kEights));
+      const int now = part * kEights + kEight, later = now + kDepth;
+      InputEights<kTiles>& eights = x[(kPartsAtOnce == 2 ? now : kEight) % kDepth];
+      const InputEights<kTiles> used = eights;
+      eights.load(input,
+                  place_of<Format>(later < kSteps<Format> ? block : next, later % kSteps<Format>));
       if constexpr (Format::kGroupScales) {
         float scales[4];
         read_scales<kEight>(scales, stage_scales, part);
-        add_group<Format, kEight, kTiles>(sums, chunks, scales, x);
+        add_group<Format, kEight, kTiles>(sums, chunks, scales, used);
       } else {
-        add_eight<Format, kEight, kTiles>(sums, chunks, x);
+        add_eight<Format, kEight, kTiles>(sums, chunks, used);
       }
-      x = following;
     };
     step.template operator()<0>();
     if constexpr (kEights > 1) step.template operator()<1>();
@@ -425,7 +446,7 @@ constexpr std::size_t stream_shared_bytes() {
 // every pass (low, high: rows of W or -1; n may be beyond the last row of x), and finish(shared,
 // input) after the last pass, called by all threads with the shared memory for its own use.
 template <class Format, int kTiles, class Tail>
-__global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
+__global__ void __launch_bounds__(kStreamThreads)
     stream_kernel(const StreamInput input, Tail tail) {
   extern __shared__ __align__(128) char shared[];
   using Sharing = Exchange<kTiles>;
@@ -446,8 +467,10 @@ __global__ void __launch_bounds__(kStreamThreads, kTiles <= 2 ? 2 : 1)
   let_next_kernel_start();
   wait_for_previous_kernels();
 
-  InputEights<kTiles> x;
-  x.load(input, Format::place(begin * kBlockChunks + static_cast<int>(threadIdx.x) % 4, 0));
+  InputAhead<Format, kTiles> x;
+#pragma unroll
+  for (int step = 0; step < kAhead<Format, kTiles>; ++step)
+    x[step].load(input, place_of<Format>(begin, step));
   int slot = 0;
   for (int index = 0; index < deal.passes; ++index) {
     Sums<kTiles> sums = {};
