@@ -16,6 +16,16 @@ if(NOT CAPTIOND_TORCH)
 endif()
 
 add_library(captiond_torch INTERFACE)
+# libtorch uses the shared libstdc++. Where the compiler has the archive alone (no libstdc++.so), a
+# program would get a second one of its own; the two count the references of std::locale apart, and
+# the program ends in "free(): invalid pointer".
+execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libstdc++.so
+  OUTPUT_VARIABLE libstdcxx OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(libstdcxx STREQUAL "libstdc++.so")
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libstdc++.so.6
+    OUTPUT_VARIABLE libstdcxx OUTPUT_STRIP_TRAILING_WHITESPACE)
+  target_link_libraries(captiond_torch INTERFACE ${libstdcxx})
+endif()
 target_include_directories(captiond_torch SYSTEM INTERFACE
   ${CAPTIOND_TORCH}/include ${CAPTIOND_TORCH}/include/torch/csrc/api/include)
 target_link_libraries(captiond_torch INTERFACE
