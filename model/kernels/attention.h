@@ -49,7 +49,7 @@ inline constexpr int kAttentionSplitsMax = 64;
 
 struct DecodeRows {
   const int* list = nullptr;  // [count] rows of the step, device, -1: padding; null: 0 … count - 1
-  int count = 0;
+  int count = 0;              // at most 16384 / kv_heads
   int keys_max = 0;           // sizes the grid, of a captured graph too; a row that sees more traps
   void* workspace = nullptr;  // decode_workspace_bytes(), 16-byte aligned
 };

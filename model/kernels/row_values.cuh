@@ -2,6 +2,8 @@
 
 #include <cuda_bf16.h>
 
+#include "model/kernels/norm.h"
+
 // Pieces of the kernels that work on rows: eight bf16 values a thread, and sums over a warp and a
 // block in a fixed order.
 
@@ -58,7 +60,9 @@ __device__ inline float block_sum(float value, float* scratch) {
 }
 
 // Whether rows of `width` values can be taken by one block, eight values a thread.
-inline bool row_fits_block(int width) { return width > 0 && width % kLane == 0 && width <= 8192; }
+inline bool row_fits_block(int width) {
+  return width > 0 && width % kLane == 0 && width <= kNormWidthMax;
+}
 inline unsigned threads_of_row(int width) {
   return static_cast<unsigned>((width / kLane + 31) / 32 * 32);
 }
