@@ -61,7 +61,7 @@ class MatrixProducts {
   // Rows of one launch of our kernels.
   static constexpr int kFewRowsMax = 64;
 
-  // For the current device. Throws std::runtime_error when it is older than compute capability 9.0.
+  // For the current device. Throws std::runtime_error when its compute capability is not 9.x.
   MatrixProducts();
   ~MatrixProducts();
   MatrixProducts(const MatrixProducts&) = delete;
