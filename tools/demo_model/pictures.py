@@ -67,7 +67,8 @@ def patch_shares(alpha, left, top, columns, rows):
     y0, x0 = max(0, top), max(0, left)
     part = alpha[y0 - top:, x0 - left:][:whole.shape[0] - y0, :whole.shape[1] - x0]
     whole[y0:y0 + part.shape[0], x0:x0 + part.shape[1]] = part
-    return whole.reshape(rows, patches.SIDE, columns, patches.SIDE).mean((1, 3)).ravel()
+    sums = whole.reshape(rows, patches.SIDE, -1).sum(1).reshape(rows, columns, patches.SIDE).sum(2)
+    return sums.ravel() / patches.SIDE**2
 
 
 class Painter:
