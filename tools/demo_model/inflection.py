@@ -135,15 +135,17 @@ PRETERITE_IRREGULAR = {
     "construir": ("construí", "construyó", "construimos", "construyeron"),
     "decir": ("dije", "dijo", "dijimos", "dijeron"), "ver": ("vi", "vio", "vimos", "vieron"),
     "elegir": ("elegí", "eligió", "elegimos", "eligieron"), "oír": ("oí", "oyó", "oímos", "oyeron"),
-    "repetir": ("repetí", "repitió", "repetimos", "repitieron")}
-FUTURE_STEMS = {"hacer": "har", "poner": "pondr", "tener": "tendr", "decir": "dir", "salir": "saldr", "venir": "vendr",
+    "repetir": ("repetí", "repitió", "repetimos", "repitieron"), "medir": ("medí", "midió", "medimos", "midieron"),
+    "creer": ("creí", "creyó", "creímos", "creyeron"), "detener": ("detuve", "detuvo", "detuvimos", "detuvieron")}
+FUTURE_STEMS = {"hacer": "har", "poner": "pondr", "tener": "tendr", "decir": "dir", "detener": "detendr", "salir": "saldr", "venir": "vendr",
                 "oír": "oir"}
 PARTICIPLES = {"hacer": "hecho", "poner": "puesto", "abrir": "abierto", "escribir": "escrito", "ver": "visto",
                "decir": "dicho", "romper": "roto", "leer": "leído", "traer": "traído", "resolver": "resuelto",
-               "devolver": "devuelto", "oír": "oído", "imprimir": "impreso", "descubrir": "descubierto"}
+               "devolver": "devuelto", "oír": "oído", "imprimir": "impreso", "descubrir": "descubierto",
+               "describir": "descrito", "creer": "creído"}
 GERUNDS = {"leer": "leyendo", "traer": "trayendo", "pedir": "pidiendo", "servir": "sirviendo", "ir": "yendo",
            "corregir": "corrigiendo", "construir": "construyendo", "decir": "diciendo", "elegir": "eligiendo",
-           "oír": "oyendo", "repetir": "repitiendo"}
+           "oír": "oyendo", "repetir": "repitiendo", "medir": "midiendo", "creer": "creyendo"}
 
 
 def spanish_preterite(infinitive, person):
