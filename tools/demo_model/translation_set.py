@@ -7,6 +7,7 @@ import io
 import json
 import pathlib
 import random
+import types
 import zipfile
 
 import numpy
@@ -22,8 +23,7 @@ class Speaker:
     """Kokoro on the CPU; says a sentence in the accent of the voice."""
 
     def __init__(self, folder, seed):
-        material = type("Folder", (), {"kokoro": folder})
-        self.model, self.styles = evaluation_set.speaker(material, seed)
+        self.model, self.styles = evaluation_set.speaker(types.SimpleNamespace(kokoro=folder), seed)
         vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
         self.vocabulary = vocabulary.get("vocab", vocabulary)
         self.phonemisers = {"a": phonemes.Phonemiser(False), "b": phonemes.Phonemiser(True)}
