@@ -1,8 +1,8 @@
 // Decode by batch and context, prefill by length, load time and memory of a checkpoint on one GPU,
 // each beside its limit: the bytes that a step has to read at the read bandwidth, or the
-// multiply-adds at the rate of a large bfloat16 product, both measured just before. Prints one
-// table, or JSON. Contexts are prefilled one by one with ids of their own, so that nobody reads
-// keys that a neighbour has brought into the cache.
+// multiply-adds at the rate of a large bfloat16 product (fp8 products may beat it), both measured
+// just before. Prints one table, or JSON. Contexts are prefilled one by one with ids of their own,
+// so that nobody reads keys that a neighbour has brought into the cache.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -38,7 +39,8 @@ double seconds_of(const std::function<void()>& body) {
 // What one step costs at least.
 class Limit {
  public:
-  Limit(const TextConfig& text, const DeviceRates& rates) : text_(text), rates_(rates) {
+  Limit(const TextConfig& text, const DeviceRates& rates, captiond::WeightFormat format)
+      : text_(text), rates_(rates), weight_bytes_(bytes_of(format)) {
     for (const LayerType type : text.layer_types) {
       const AttentionConfig& attention = text.attention(type);
       const std::int64_t projections =
@@ -54,7 +56,7 @@ class Limit {
   double decode_seconds(std::size_t contexts, std::size_t length) const {
     const double weights = body_ + head_;
     const auto rows = static_cast<double>(contexts);
-    const double products = std::max(2 * weights / rates_.read_bytes_per_s,
+    const double products = std::max(weight_bytes_ * weights / rates_.read_bytes_per_s,
                                      rows * weights / rates_.multiply_adds_per_s);
     return products + rows * key_value_bytes(length) / rates_.read_bytes_per_s;
   }
@@ -63,10 +65,16 @@ class Limit {
   double prefill_seconds(std::size_t length) const {
     const auto rows = static_cast<double>(length);
     const double adds = rows * body_ + attention_adds(length);
-    return std::max(2 * body_ / rates_.read_bytes_per_s, adds / rates_.multiply_adds_per_s);
+    return std::max(weight_bytes_ * body_ / rates_.read_bytes_per_s,
+                    adds / rates_.multiply_adds_per_s);
   }
 
  private:
+  // Of one weight; int4 has a bf16 scale for 32 of them.
+  static double bytes_of(captiond::WeightFormat format) {
+    if (format == captiond::WeightFormat::kBf16) return 2.0;
+    return format == captiond::WeightFormat::kInt4 ? 0.5 + 2.0 / 32 : 1.0;
+  }
   double seen(LayerType type, std::size_t length) const {
     const auto window = static_cast<std::size_t>(text_.sliding_window);
     return static_cast<double>(type == LayerType::kSliding ? std::min(length, window) : length);
@@ -92,6 +100,7 @@ class Limit {
 
   const TextConfig& text_;
   const DeviceRates rates_;
+  const double weight_bytes_;
   double body_ = 0;
   double head_ = 0;
 };
@@ -198,6 +207,13 @@ int main(int argc, char** argv) {
   app.add_option("--lengths", lengths, "of prompts, 0: none")->capture_default_str();
   app.add_option("--kv-positions", options.kv_positions, "KV budget")->capture_default_str();
   app.add_option("--step-rows", options.step_rows_max, "rows of a step")->capture_default_str();
+  const std::map<std::string, captiond::WeightFormat> formats = {
+      {"bf16", captiond::WeightFormat::kBf16},
+      {"fp8", captiond::WeightFormat::kFp8},
+      {"int8", captiond::WeightFormat::kInt8},
+      {"int4", captiond::WeightFormat::kInt4}};
+  app.add_option("--weights", options.weights, "bf16 (default), fp8, int8 or int4")
+      ->transform(CLI::CheckedTransformer(formats));
   app.add_flag("--json", json, "print JSON to stdout as well");
   CLI11_PARSE(app, argc, argv);
   for (auto* sizes : {&batches, &long_batches, &lengths}) std::erase(*sizes, std::size_t{0});
@@ -216,7 +232,7 @@ int main(int argc, char** argv) {
   const double load_s = seconds_of([&] { engine = Engine::open(options); });
   std::fprintf(stderr, "opened in %.2f s\n%-8s %6s %8s %12s %12s %7s\n", load_s, "what", "batch",
                "length", "measured /s", "limit /s", "ratio");
-  const Limit limit(engine->config().text, rates);
+  const Limit limit(engine->config().text, rates, options.weights);
   Bench bench(*engine, limit, tokens);
   bench.out["load_s"] = load_s;
   bench.out["read_gb_s"] = rates.read_bytes_per_s / 1e9;

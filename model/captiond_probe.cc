@@ -35,6 +35,10 @@ void describe(CLI::App& app, Arguments& arguments) {
   const std::map<std::string, Dtype> dtypes = {{"float32", Dtype::kFloat32},
                                                {"bfloat16", Dtype::kBfloat16}};
   const std::map<std::string, Device> devices = {{"cpu", Device::kCpu}, {"cuda", Device::kCuda}};
+  const std::map<std::string, WeightFormat> formats = {{"bf16", WeightFormat::kBf16},
+                                                       {"fp8", WeightFormat::kFp8},
+                                                       {"int8", WeightFormat::kInt8},
+                                                       {"int4", WeightFormat::kInt4}};
   const std::map<std::string, VisionMask> masks = {
       {"full-causal", VisionMask::kFullCausal},
       {"full-bidirectional", VisionMask::kFullBidirectional}};
@@ -52,6 +56,9 @@ void describe(CLI::App& app, Arguments& arguments) {
       ->transform(CLI::CheckedTransformer(dtypes));
   app.add_option("--device", arguments.engine.device, "cpu (default) or cuda")
       ->transform(CLI::CheckedTransformer(devices));
+  app.add_option("--weights", arguments.engine.weights,
+                 "bf16 (default), or quantised at load on the device cuda: fp8, int8, int4")
+      ->transform(CLI::CheckedTransformer(formats));
   app.add_option("--vision-mask", arguments.engine.vision_mask,
                  "full-bidirectional (default, as transformers' forward) or full-causal")
       ->transform(CLI::CheckedTransformer(masks));

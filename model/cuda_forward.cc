@@ -54,6 +54,21 @@ LayerType type_of(KvGroup group) {
   return group == KvGroup::kSliding ? LayerType::kSliding : LayerType::kFull;
 }
 
+kernels::MatrixFormat format_of(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kBf16:
+      return kernels::MatrixFormat::kBf16;
+    case WeightFormat::kFp8:
+      return kernels::MatrixFormat::kFp8;
+    case WeightFormat::kInt8:
+      return kernels::MatrixFormat::kInt8;
+    case WeightFormat::kInt4:
+      return kernels::MatrixFormat::kInt4;
+  }
+  check(false, "a format of weights is one of its enumerators");
+  return kernels::MatrixFormat::kBf16;
+}
+
 // Rotary embedding of one layer type: reference model.md 1 and TextConfig.
 DeviceMemory inverse_frequencies(const AttentionConfig& attention) {
   const RopeConfig& rope = attention.rope;
@@ -138,7 +153,7 @@ CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
       setting_(setting),
       rows_max_(std::max(setting.step_rows_max + (config_.vision ? kPictureRowsMax : 0),
                          kBuckets.back())),
-      weights_(*checkpoint),
+      weights_(*checkpoint, format_of(setting.weights)),
       kv_(text_, setting.pages),
       products_(shapes(), rows_max_),
       step_(text_,
@@ -168,7 +183,6 @@ std::vector<kernels::ProductShape> CudaForward::shapes() const {
     append(layer.gate_up, true);
     append(layer.down, false);
   }
-  append(weights_.embedding(), false);
   CudaMedia::append_shapes(weights_, shapes);
   return shapes;
 }
@@ -288,7 +302,7 @@ void CudaForward::embed_tokens(std::size_t rows) {
   // Rounded as transformers rounds it: to float32, then to bfloat16 (62.0 for 3840).
   const auto scale = static_cast<float>(std::sqrt(static_cast<double>(text_.hidden_size)));
   const kernels::TokenEmbedding embedding{
-      .table = static_cast<const Value*>(weights_.embedding().values),
+      .table = weights_.embedding(),
       .ids = step_.ids(),
       .y = buffers_.hidden.as<Value>(),
       .width = static_cast<int>(text_.hidden_size),

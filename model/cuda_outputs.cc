@@ -53,7 +53,7 @@ CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weight
       suppressed_bits_(bits_of(suppressed_, text_.vocab_size)) {
   std::sort(suppressed_.begin(), suppressed_.end());
   head_ = std::make_unique<kernels::Head>(
-      kernels::Head{.embedding = weights.embedding(),
+      kernels::Head{.embedding = weights.head(),
                     .softcap = static_cast<float>(text_.final_logit_softcapping.value_or(0.0)),
                     .suppressed = suppressed_bits_.as<std::uint32_t>()});
   constexpr const char* kPurpose = "the results of a step";

@@ -1,20 +1,26 @@
 #include "model/cuda_weights.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <stdexcept>
 #include <string>
 
 #include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
 
-#include "model/check.h"
-#include "model/checkpoint_tensors.h"
 #include "model/cuda_upload.h"
+#include "model/kernels/cuda_error.h"
+#include "model/kernels/pack_matrix.h"
 
 namespace captiond {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+
+// Matrices to be quantised travel through so much device memory at a time.
+constexpr std::size_t kStagingBytes = std::size_t{4} << 30;
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -26,60 +32,135 @@ std::size_t elements_of(const std::vector<std::int64_t>& shape) {
   return elements;
 }
 
-// Enough for all tensors of the checkpoint, each aligned.
-std::size_t bytes_of(const ModelConfig& config) {
-  std::size_t bytes = 0;
-  for (const ExpectedTensor& tensor : expected_tensors(config)) {
-    bytes += aligned(elements_of(tensor.shape) * sizeof(__nv_bfloat16));
-  }
-  return bytes;
+std::size_t elements_of(const kernels::Matrix& matrix) {
+  return static_cast<std::size_t>(matrix.out) * static_cast<std::size_t>(matrix.in);
 }
 
-// Gives tensors their place, one behind the other, and remembers what has to travel there.
+void append_parts(const std::vector<const TensorView*>& tensors, std::byte* place,
+                  std::vector<UploadPart>& parts) {
+  for (const TensorView* tensor : tensors) {
+    const std::size_t elements = elements_of(tensor->shape);
+    parts.push_back(
+        {.from = tensor->data, .dtype = tensor->dtype, .to = place, .elements = elements});
+    place += elements * sizeof(__nv_bfloat16);
+  }
+}
+
+// A matrix in another format than the checkpoint's.
+struct Packing {
+  kernels::Matrix matrix;
+  std::vector<const TensorView*> tensors;  // one below the other
+};
+
+std::size_t staged_bytes(const Packing& packing) {
+  return aligned(elements_of(packing.matrix) * sizeof(__nv_bfloat16));
+}
+
+// Gives tensors their place, one behind the other, and remembers what has to travel there. Without
+// memory it only counts the bytes.
 class Placement {
  public:
-  Placement(const Checkpoint& checkpoint, const DeviceMemory& memory)
-      : checkpoint_(checkpoint), next_(memory.data()), end_(next_ + memory.bytes()) {}
+  Placement(const Checkpoint& checkpoint, kernels::MatrixFormat format, std::byte* memory)
+      : checkpoint_(checkpoint), format_(format), memory_(memory) {}
+
+  std::size_t bytes() const { return bytes_; }
+  const std::vector<UploadPart>& parts() const { return parts_; }
+  const std::vector<Packing>& packings() const { return packings_; }
 
   const __nv_bfloat16* vector(const std::string& name) {
-    std::byte* place = next_;
-    append(checkpoint_.tensor(name));
-    close();
-    return reinterpret_cast<const __nv_bfloat16*>(place);
+    return static_cast<const __nv_bfloat16*>(take_all({&checkpoint_.tensor(name)}));
   }
 
   // The rows of all `names` one below the other; each [*, in].
-  kernels::Matrix matrix(std::initializer_list<std::string> names) {
-    kernels::Matrix matrix{.values = next_};
-    for (const std::string& name : names) {
-      const TensorView& tensor = checkpoint_.tensor(name);
-      matrix.out += static_cast<int>(tensor.shape[0]);
-      matrix.in = static_cast<int>(tensor.shape[1]);
-      append(tensor);
-    }
-    close();
-    return matrix;
+  kernels::Matrix plain_matrix(std::initializer_list<std::string> names) {
+    Packing packing = packing_of(names);
+    packing.matrix.format = kernels::MatrixFormat::kBf16;
+    packing.matrix.values = take_all(packing.tensors);
+    return packing.matrix;
   }
 
-  const std::vector<UploadPart>& parts() const { return parts_; }
+  // The same in the format asked for.
+  kernels::Matrix matrix(std::initializer_list<std::string> names) {
+    if (format_ == kernels::MatrixFormat::kBf16) return plain_matrix(names);
+    Packing packing = packing_of(names);
+    if (format_ == kernels::MatrixFormat::kInt4 && packing.matrix.in % 32 != 0) {
+      throw std::runtime_error("The weights cannot be int4: " + *names.begin() + " has rows of " +
+                               std::to_string(packing.matrix.in) +
+                               " values, which is no multiple of 32; use int8.");
+    }
+    const kernels::MatrixBytes bytes =
+        kernels::matrix_bytes(format_, packing.matrix.out, packing.matrix.in);
+    packing.matrix.values = take(bytes.values);
+    packing.matrix.scales = take(bytes.scales);
+    packings_.push_back(packing);
+    return packing.matrix;
+  }
 
  private:
-  void append(const TensorView& tensor) {
-    const std::size_t elements = elements_of(tensor.shape);
-    parts_.push_back(
-        {.from = tensor.data, .dtype = tensor.dtype, .to = next_, .elements = elements});
-    next_ += elements * sizeof(__nv_bfloat16);
+  Packing packing_of(std::initializer_list<std::string> names) const {
+    Packing packing{.matrix = {.format = format_}, .tensors = {}};
+    for (const std::string& name : names) {
+      const TensorView& tensor = checkpoint_.tensor(name);
+      packing.matrix.out += static_cast<int>(tensor.shape[0]);
+      packing.matrix.in = static_cast<int>(tensor.shape[1]);
+      packing.tensors.push_back(&tensor);
+    }
+    return packing;
   }
-  void close() {
-    next_ = end_ - static_cast<std::size_t>(end_ - next_) / kAlignment * kAlignment;
-    check(next_ <= end_, "the weights have room for every tensor");
+
+  std::byte* take(std::size_t bytes) {
+    std::byte* const place = memory_ == nullptr ? nullptr : memory_ + bytes_;
+    bytes_ += aligned(bytes);
+    return place;
+  }
+
+  void* take_all(const std::vector<const TensorView*>& tensors) {
+    std::size_t elements = 0;
+    for (const TensorView* tensor : tensors) elements += elements_of(tensor->shape);
+    std::byte* const place = take(elements * sizeof(__nv_bfloat16));
+    if (place != nullptr) append_parts(tensors, place, parts_);
+    return place;
   }
 
   const Checkpoint& checkpoint_;
-  std::byte* next_;
-  std::byte* const end_;  // aligned
+  const kernels::MatrixFormat format_;
+  std::byte* const memory_;
+  std::size_t bytes_ = 0;
   std::vector<UploadPart> parts_;
+  std::vector<Packing> packings_;
 };
+
+// Uploads as many matrices at a time as the staging memory holds and quantises them from there.
+void pack(const std::vector<Packing>& packings) {
+  if (packings.empty()) return;
+  std::size_t largest = 0;
+  std::size_t all = 0;
+  for (const Packing& packing : packings) {
+    const std::size_t bytes = staged_bytes(packing);
+    largest = std::max(largest, bytes);
+    all += bytes;
+  }
+  const std::size_t staging_bytes = std::max(largest, std::min(all, kStagingBytes));
+  const DeviceMemory staging(staging_bytes, "the weights on their way to be quantised");
+  for (std::size_t first = 0; first < packings.size();) {
+    std::vector<UploadPart> parts;
+    std::vector<const __nv_bfloat16*> sources;
+    std::size_t used = 0;
+    for (std::size_t i = first; i < packings.size(); ++i) {
+      const std::size_t bytes = staged_bytes(packings[i]);
+      if (used + bytes > staging_bytes) break;
+      append_parts(packings[i].tensors, staging.data() + used, parts);
+      sources.push_back(reinterpret_cast<const __nv_bfloat16*>(staging.data() + used));
+      used += bytes;
+    }
+    upload(parts);
+    for (const __nv_bfloat16* source : sources) {
+      kernels::check_cuda(kernels::pack_matrix(source, packings[first++].matrix, nullptr),
+                          "Quantising weights");
+    }
+    kernels::check_cuda(cudaDeviceSynchronize(), "Quantising weights");
+  }
+}
 
 CudaWeights::Layer place_layer(Placement& place, const TextConfig& text, std::size_t index) {
   const std::string prefix = "model.language_model.layers." + std::to_string(index) + ".";
@@ -111,30 +192,42 @@ CudaWeights::Vision place_vision(Placement& place) {
   };
   return {
       .patch_norm1 = layer_norm("patch_ln1"),
-      .dense = place.matrix({prefix + "patch_dense.weight"}),
+      .dense = place.plain_matrix({prefix + "patch_dense.weight"}),
       .dense_bias = place.vector(prefix + "patch_dense.bias"),
       .patch_norm2 = layer_norm("patch_ln2"),
       .positions = place.vector(prefix + "pos_embedding"),
       .position_norm = layer_norm("pos_norm"),
-      .projection = place.matrix({"model.embed_vision.embedding_projection.weight"}),
+      .projection = place.plain_matrix({"model.embed_vision.embedding_projection.weight"}),
   };
 }
 
 }  // namespace
 
-CudaWeights::CudaWeights(const Checkpoint& checkpoint)
-    : memory_(bytes_of(checkpoint.config()), "the weights of " + checkpoint.folder().string()) {
+CudaWeights::CudaWeights(const Checkpoint& checkpoint, kernels::MatrixFormat format) {
   const ModelConfig& config = checkpoint.config();
-  Placement place(checkpoint, memory_);
-  embedding_ = place.matrix({"model.language_model.embed_tokens.weight"});
-  for (std::size_t i = 0; i < config.text.layer_types.size(); ++i) {
-    layers_.push_back(place_layer(place, config.text, i));
-  }
-  norm_ = place.vector("model.language_model.norm.weight");
-  if (config.audio) audio_ = place.matrix({"model.embed_audio.embedding_projection.weight"});
-  if (config.vision) vision_ = place_vision(place);
+  const auto place_all = [&](Placement& place) {
+    const std::string embedding = "model.language_model.embed_tokens.weight";
+    const kernels::Matrix table = place.plain_matrix({embedding});
+    embedding_ = static_cast<const __nv_bfloat16*>(table.values);
+    head_ = format == kernels::MatrixFormat::kBf16 ? table : place.matrix({embedding});
+    layers_.clear();
+    for (std::size_t i = 0; i < config.text.layer_types.size(); ++i) {
+      layers_.push_back(place_layer(place, config.text, i));
+    }
+    norm_ = place.vector("model.language_model.norm.weight");
+    if (config.audio) {
+      audio_ = place.plain_matrix({"model.embed_audio.embedding_projection.weight"});
+    }
+    if (config.vision) vision_ = place_vision(place);
+  };
+  Placement counted(checkpoint, format, nullptr);
+  place_all(counted);
+  memory_ = DeviceMemory(counted.bytes(), "the weights of " + checkpoint.folder().string());
+  Placement placed(checkpoint, format, memory_.data());
+  place_all(placed);
   const auto began = std::chrono::steady_clock::now();
-  upload(place.parts());
+  upload(placed.parts());
+  pack(placed.packings());
   upload_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 

@@ -12,8 +12,9 @@ struct __nv_bfloat16;
 
 namespace captiond {
 
-// The weights of a checkpoint on the GPU in bfloat16, in one block of memory. All pointers are
-// device memory, 256-byte aligned, and live as long as the object. Immutable.
+// The weights of a checkpoint on the GPU, in one block of memory: the matrices of the text model in
+// the format asked for, all else in bfloat16. All pointers are device memory, 256-byte aligned, and
+// live as long as the object. Immutable.
 class CudaWeights {
  public:
   struct Layer {
@@ -43,15 +44,17 @@ class CudaWeights {
     kernels::Matrix projection;
   };
 
-  // Copies the mapped files to the GPU; the checkpoint is not needed afterwards. Throws
-  // std::runtime_error when they do not fit.
-  explicit CudaWeights(const Checkpoint& checkpoint);
+  // Copies the mapped files to the GPU and quantises there; the checkpoint is not needed
+  // afterwards. Throws std::runtime_error when they do not fit, or when int4 is asked for and a
+  // matrix has rows of no multiple of 32 values.
+  CudaWeights(const Checkpoint& checkpoint, kernels::MatrixFormat format);
   CudaWeights(const CudaWeights&) = delete;
   CudaWeights& operator=(const CudaWeights&) = delete;
 
   const std::vector<Layer>& layers() const { return layers_; }
-  const kernels::Matrix& embedding() const { return embedding_; }  // [vocab_size, hidden_size]
-  const __nv_bfloat16* norm() const { return norm_; }              // [hidden_size]
+  const __nv_bfloat16* embedding() const { return embedding_; }  // [vocab_size, hidden_size]
+  const kernels::Matrix& head() const { return head_; }          // the same numbers
+  const __nv_bfloat16* norm() const { return norm_; }            // [hidden_size]
   const std::optional<kernels::Matrix>& audio() const { return audio_; }
   const std::optional<Vision>& vision() const { return vision_; }
 
@@ -61,7 +64,8 @@ class CudaWeights {
  private:
   DeviceMemory memory_;
   std::vector<Layer> layers_;
-  kernels::Matrix embedding_;
+  const __nv_bfloat16* embedding_ = nullptr;
+  kernels::Matrix head_;
   const __nv_bfloat16* norm_ = nullptr;
   std::optional<kernels::Matrix> audio_;
   std::optional<Vision> vision_;

@@ -53,6 +53,11 @@ void check_options(const EngineOptions& options) {
                              std::to_string(kPagePositions) + ", not " +
                              std::to_string(options.kv_positions) + ".");
   }
+  if (options.device == Device::kCpu && options.weights != WeightFormat::kBf16) {
+    throw std::runtime_error(
+        "The device cpu computes with the weights as the checkpoint has them, but they were to be "
+        "quantised; leave the format of weights at bf16 or use the device cuda.");
+  }
   if (options.threads < 0) {
     throw std::runtime_error("The engine needs threads of at least 0 (all cores), not " +
                              std::to_string(options.threads) + ".");
@@ -75,6 +80,7 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
   const std::size_t pages = (options.kv_positions + kPagePositions - 1) / kPagePositions;
   const ForwardSetting forward_setting{.device = options.device,
                                        .dtype = options.dtype,
+                                       .weights = options.weights,
                                        .vision_mask = options.vision_mask,
                                        .pages = pages,
                                        .step_rows_max = options.step_rows_max,
