@@ -10,12 +10,13 @@
 
 namespace captiond {
 
-// The forward pass on one NVIDIA GPU in kernels of our own (model/kernels): bfloat16 weights,
-// activations, keys and values; float32 sums. Steps of a few decode rows run as CUDA graphs. All
-// memory is allocated here; `report`, if not empty, is told in one sentence what it is used for.
+// The forward pass on one NVIDIA GPU in kernels of our own (model/kernels): weights in bfloat16 or
+// quantised at load, activations, keys and values in bfloat16; float32 sums. Steps of a few decode
+// rows run as CUDA graphs. All memory is allocated here; `report`, if not empty, is told in one
+// sentence what it is used for.
 //
-// A result's bits depend on the step that it is computed in: up to kFewRowsMax rows and more rows
-// go different ways (model/kernels/matrix_products.h), as do short and long slices.
+// A result's bits depend on the step that it is computed in: few rows and many go different
+// ways (model/kernels/matrix_products.h), as do short slices and long ones.
 //
 // Throws std::runtime_error, one sentence: no GPU, no CUDA in this build, not enough memory, a
 // dtype other than bfloat16, a shape that the kernels do not serve.
