@@ -60,6 +60,9 @@ def parser():
     export = commands.add_parser("export", help="shards to a Hugging Face folder")
     export.add_argument("checkpoint")
     export.add_argument("folder")
+    pack = commands.add_parser("pack", help="what a run needs on a machine without a network")
+    pack.add_argument("--out", default="build/demo_model/carry")
+    pack.add_argument("wheels", nargs="*", type=pathlib.Path, help="python packages that it lacks")
     split = commands.add_parser("check-split", help="nothing held out is trained on: proof on the tables")
     split.add_argument("--assets", default="assets")
     split.add_argument("--speech", help="also check these recordings")
@@ -191,6 +194,9 @@ def run(arguments, config, work):
         evaluation_set.make_sample(config["sample"], config["speech"], work, arguments.voice,
                                    out / "samples" / "meeting.flac")
         evaluation_set.make_set(config["evaluation"], config["speech"], work, out / "evaluation" / "english.zip")
+    elif command == "pack":
+        from . import carry
+        carry.pack(config, work, pathlib.Path(arguments.out), arguments.wheels)
     elif command == "check-split":
         from . import split_check
         return 1 if split_check.check(config, work, pathlib.Path(arguments.assets), arguments.speech) else 0

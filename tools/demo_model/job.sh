@@ -2,12 +2,13 @@
 # A whole run in the background on a machine with GPUs and no network: pictures and speech are made,
 # then the network is trained until DEADLINE (seconds since 1970). Start it in the repository root:
 #   DEADLINE=$(($(date +%s) + 1500)) setsid bash tools/demo_model/job.sh CARRIED RUN > RUN.log 2>&1 &
-# CARRIED holds what `pack.sh` packed; RUN is made; RUN/out/checkpoint is what comes of it. The run
-# waits for assets/demo-model/model.safetensors if that comes later.
+# CARRIED holds what `pack` packed (A and B together); RUN is made; RUN/out/checkpoint is what comes of
+# it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
+# The run waits for assets/demo-model/model.safetensors if that comes later.
 CARRIED=$(realpath "$1") RUN=$2 ORIGIN=$PWD
 SPEECH_S=${SPEECH_S:-250} PICTURE_S=${PICTURE_S:-70} GPUS=${GPUS:-3} PICTURE_PROCESSES=${PICTURE_PROCESSES:-18}
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NCCL_NVLS_ENABLE=0 TORCH_SYMM_MEM_DISABLE_MULTICAST=1
-export OMP_NUM_THREADS=1
+export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True   # batches of many sizes
 mkdir -p "$RUN/work/kokoro/voices" "$RUN/work/debroot" "$RUN/site"
 RUN=$(realpath "$RUN")
 cp -r "$ORIGIN/tools" "$RUN/"                # the tree may change under us

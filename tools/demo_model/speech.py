@@ -11,7 +11,7 @@ import numpy
 
 from . import phonemes, store, text
 
-CHUNK = 768          # sentences that one Kokoro process takes at a time
+CHUNK = 384          # sentences that one Kokoro process takes at a time; the end of the time waits for it
 PHONEMES_MAX = 330    # of one sentence; more would be longer than an utterance may be
 
 

@@ -47,7 +47,7 @@ class Trainer:
         self.settings, self.out = config["train"], pathlib.Path(out)
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.cuda = torch.cuda.is_available()
-        self.tokenizer, self.started = tokenizer, time.time()
+        self.tokenizer, self.started, self.saved = tokenizer, time.time(), time.time()
         self.layout = batches.Layout(tokenizer, config["language"])
         rows = text.read(pathlib.Path(work) / "sentences.tsv")
         folders = sorted(path.parent for path in pathlib.Path(speech).glob("*/index.npz"))
@@ -64,6 +64,9 @@ class Trainer:
         self.start_device()
         torch.manual_seed(config["seed"])
         self.network = Decoder(config["model"], tokenizer.get_vocab_size(), len(batches.LETTERS)).to(self.device)
+        if self.settings.get("compile"):
+            for layer in self.network.layers:
+                layer.compile(dynamic=True)
         self.weights = FlatWeights(self.network, torch.bfloat16 if self.cuda else torch.float32, self.settings)
         self.watch = Watch(self.network, self.layout, held, self.device, self.say)
         self.letter_loss, self.listening_at = 9.0, None
@@ -230,9 +233,10 @@ class Trainer:
                 part = (self.shared_clock(limit_s) - begun) / (1 - begun)
                 if part >= 1:
                     break
+                if time.time() - self.saved > self.settings["save_seconds"]:
+                    self.save()
                 if int(part * self.settings["evaluations"]) > evaluated:
                     evaluated = int(part * self.settings["evaluations"])
-                    self.save()
                     self.evaluate(self.settings["watched_number"], show=3)
             batch = next(self.batches)
             loss, entropy, heard = self.loss(batch, *self.shares(part))
@@ -272,20 +276,15 @@ class Trainer:
             self.leave_short(part, letter.item() / self.world)
 
     def save(self):
-        """Shards of the averaged weights."""
+        """Shards of the averaged weights: OUT/checkpoint in bfloat16, OUT/keep in int8, which is small
+        enough to be brought back at any time."""
+        self.saved = time.time()
         if self.rank == 0:
+            state = {"steps": self.weights.steps, "seconds": round(time.time() - self.started)}
             self.weights.use(self.weights.average)
-            shards.save(self.out / "checkpoint-new", self.network,
-                        {"steps": self.weights.steps, "seconds": round(time.time() - self.started)})
+            for name, halved in (("checkpoint", False), ("keep", True)):
+                shards.replace(self.out / name, lambda folder: shards.save(folder, self.network, state, halved))
             self.weights.restore()
-            old = self.out / "checkpoint"
-            if old.exists():
-                old.rename(self.out / "checkpoint-old")
-            (self.out / "checkpoint-new").rename(old)
-            if (self.out / "checkpoint-old").exists():
-                for path in (self.out / "checkpoint-old").iterdir():
-                    path.unlink()
-                (self.out / "checkpoint-old").rmdir()
 
 
 def main(config, work, speech, out, tokenizer_path, limit_s, resume=None, pictures=None):

@@ -9,6 +9,8 @@ from .frames import FRAME
 
 ROOM = 11200   # samples of a room's echo
 SPECTRUM = 512   # samples of the windows that a codec works on
+TRANSFORMS = 1024   # the number of short Fourier transforms is a multiple of this
+ROWS = 16        # and that of long ones of this: see `whole_rows`
 
 
 def compose(flat, source, begin, length, rate, samples):
@@ -81,21 +83,43 @@ def rooms_and_filters(waves):
     return torch.fft.irfft(torch.fft.rfft(waves, size) * response * gain, size)[:, :samples]
 
 
-def recoded(waves):
-    """What a lossy codec leaves: in each short window weak bins are lost and the others are rounded,
-    coarsely in some rows and finely in others. waves [B, N]."""
-    rows, samples = waves.shape
-    device = waves.device
-    window = torch.hann_window(SPECTRUM, device=device)
-    spectrum = torch.stft(waves, SPECTRUM, SPECTRUM // 2, window=window, return_complex=True)
+def spectra(blocks):
+    """rfft of blocks [R, B, S]; the number of transforms is rounded up, because each number of them
+    costs a plan of its own the first time."""
+    flat = blocks.flatten(0, 1)
+    padded = functional.pad(flat, (0, 0, 0, -len(flat) % TRANSFORMS))
+    return torch.fft.rfft(padded)[:len(flat)].view(*blocks.shape[:2], -1)
+
+
+def blocks_of(spectrum):
+    """The inverse of `spectra`."""
+    flat = spectrum.flatten(0, 1)
+    padded = functional.pad(torch.view_as_real(flat), (0, 0, 0, 0, 0, -len(flat) % TRANSFORMS))
+    return torch.fft.irfft(torch.view_as_complex(padded), SPECTRUM)[:len(flat)].view(*spectrum.shape[:2], SPECTRUM)
+
+
+def rounded(spectrum, lost, step):
+    """Spectra [R, B, F] without bins weaker than `lost` of the strongest, the others in steps of `step`
+    of the strongest nearby; both [R, 1]."""
     level = spectrum.abs()
-    loudest = functional.max_pool2d(level[:, None], (9, 1), 1, (4, 0))[:, 0]
-    peak = level.amax(1, keepdim=True)
-    kept = level > peak * decibels(-60, -26, rows, device)[:, :, None]
-    step = loudest * decibels(-20, -6, rows, device)[:, :, None] + 1e-6
-    real, imaginary = (torch.round(part / step) * step for part in (spectrum.real, spectrum.imag))
-    return torch.istft(torch.complex(real, imaginary) * kept, SPECTRUM, SPECTRUM // 2, window=window,
-                       length=samples)
+    nearby = functional.max_pool2d(level[:, None], (1, 9), 1, (0, 4))[:, 0]
+    size = nearby * step[:, :, None] + 1e-6
+    real, imaginary = (torch.round(part / size) * size for part in (spectrum.real, spectrum.imag))
+    return torch.complex(real, imaginary) * (level > level.amax(2, keepdim=True) * lost[:, :, None])
+
+
+def recoded(waves, lost=(-60, -26), step=(-20, -6)):
+    """What a lossy codec leaves: in each short window weak bins are lost and the others are rounded,
+    coarsely in some rows and finely in others (decibels). waves [B, N]."""
+    rows, samples = waves.shape
+    lost, step = (decibels(*limits, rows, waves.device) for limits in (lost, step))
+    window = torch.hann_window(SPECTRUM, device=waves.device).sqrt()
+    out = torch.zeros_like(waves)
+    for shift in (0, SPECTRUM // 2):          # two rows of windows, whose squares add up to one
+        padded = functional.pad(waves, (shift, SPECTRUM - (samples + shift) % SPECTRUM))
+        spectrum = rounded(spectra(padded.view(rows, -1, SPECTRUM) * window), lost, step)
+        out += (blocks_of(spectrum) * window).view(rows, -1)[:, shift:shift + samples]
+    return out
 
 
 def thinned(waves):
@@ -145,6 +169,13 @@ def some(rows, share, device):
     return random(rows, 1, device=device) < share
 
 
+def changed(waves, share, change):
+    """The waves with this share of the rows (one at least) changed by `change`. So many rows and not
+    each by chance: nobody has to wait for the accelerator to tell how many."""
+    rows = torch.randperm(len(waves), device=waves.device)[:max(1, round(share * len(waves)))]
+    return waves.index_copy(0, rows, change(waves[rows]))
+
+
 def backgrounds(waves, has_words, level, noise_low):
     """Noise, hum, and the voices of other rows, against a level [B, 1]; rows without words get
     noise of any level, and no voices."""
@@ -159,9 +190,8 @@ def backgrounds(waves, has_words, level, noise_low):
     return waves + babble * (some(rows, 0.15, device) & has_words[:, None])
 
 
-def disturb(waves, has_words, music=None):
-    """Everything that a microphone, a room and a line may add. waves [B, N], has_words bool [B],
-    music [B, N] or None: what may play in the background."""
+def disturb_rows(waves, has_words, music):
+    """`disturb` of any number of rows."""
     rows, device = len(waves), waves.device
     waves = rooms_and_filters(waves)
     level = torch.where(has_words[:, None], power(waves), 0.3 * decibels(-60, 0, rows, device)) + 1e-5
@@ -169,21 +199,40 @@ def disturb(waves, has_words, music=None):
     if music is not None:
         music = music / (power(music) + 1e-5) * level * decibels(-30, -8, rows, device)
         waves = waves + music * some(rows, 0.12, device)
-    waves = torch.where(some(rows, 0.2, device), recoded(waves), waves)
-    waves = torch.where(some(rows, 0.12, device), companded(waves), waves)
-    waves = torch.where(some(rows, 0.04, device), thinned(waves), waves)
+    for share, change in ((0.2, recoded), (0.12, companded), (0.04, thinned)):
+        if share * rows >= 0.5:
+            waves = changed(waves, share, change)
     loud = waves * decibels(-26, 4, rows, device)
     return torch.where(some(rows, 0.1, device), loud * 3, loud).clamp(-1, 1)
 
 
-def lightly_noisy(waves, has_words):
-    """White noise at a random, mostly low level; rows without words get noise of any colour and
-    level, or none."""
+def lightly_noisy_rows(waves, has_words):
+    """`lightly_noisy` of any number of rows."""
     rows, samples = waves.shape
     device = waves.device
     quiet = torch.randn_like(waves) * decibels(-90, -50, rows, device)
     any_noise = coloured_noise(rows, samples, device) * decibels(-90, -12, rows, device)
     return waves + torch.where(has_words[:, None], quiet, any_noise * ~some(rows, 0.2, device))
+
+
+def whole_rows(change, waves, has_words, *others):
+    """`change` of the waves with silent rows added up to a multiple of ROWS: each number of rows costs
+    Fourier plans of its own the first time, which made the first minute of a run three times slower."""
+    missing = -len(waves) % ROWS
+    padded = [None if one is None else functional.pad(one, (0, 0, 0, missing)) for one in (waves, *others)]
+    return change(padded[0], functional.pad(has_words, (0, missing)), *padded[1:])[:len(waves)]
+
+
+def disturb(waves, has_words, music=None):
+    """Everything that a microphone, a room and a line may add. waves [B, N], has_words bool [B],
+    music [B, N] or None: what may play in the background."""
+    return whole_rows(disturb_rows, waves, has_words, music)
+
+
+def lightly_noisy(waves, has_words):
+    """White noise at a random, mostly low level; rows without words get noise of any colour and
+    level, or none."""
+    return whole_rows(lightly_noisy_rows, waves, has_words)
 
 
 def drop_frames(frames, share):

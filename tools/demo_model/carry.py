@@ -1,0 +1,82 @@
+"""`pack`: everything that a run needs on a machine without a network, as two folders to carry there.
+
+Each folder is small enough to travel with the working tree, of which the checkpoint that training
+starts from is a part: it travels with a third call (see README.md)."""
+
+import io
+import lzma
+import pathlib
+import subprocess
+import tarfile
+
+import numpy
+
+LIMIT = 64 * 2**20                 # bytes of a working tree with what is carried
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+STUBS = ("libasound.so.2", "libpcaudio.so.0")      # there is no sound card, nothing of them is called
+WANTED_LIBRARIES = ("libespeak-ng.so.1", "libsonic.so.0", "libflite.so.1", "libflite_usenglish.so.1",
+                    "libflite_cmulex.so.1", "libflite_cmu_us_awb.so.1", "libflite_cmu_us_kal16.so.1",
+                    "libflite_cmu_us_rms.so.1", "libflite_cmu_us_slt.so.1", "libRHVoice.so.5",
+                    "libRHVoice_core.so.7", "libttspico.so.0")
+WANTED_DATA = (*(f"{LIBRARIES}/espeak-ng-data/{name}" for name in (
+    "phondata", "phonindex", "phontab", "intonations", "en_dict", "voices/!v", "lang/gmw")),
+    *(f"usr/share/RHVoice/voices/{name}" for name in ("alan", "bdl", "clb", "slt")),
+    "usr/share/RHVoice/languages/English", "etc/RHVoice",
+    *(f"usr/share/pico/lang/{name}.bin" for name in ("en-US_ta", "en-US_lh0_sg", "en-GB_ta", "en-GB_kh0_sg")))
+UNWANTED = "/16000/"               # RHVoice reads its 24 kHz voices
+TABLES = ("sentences.tsv", "phonemes.tsv", "parallel.tsv", "tokenizer.json")
+HELPER_HEAD = pathlib.Path(__file__).with_name("letters.safetensors")    # of the first checkpoint, for CTC
+
+
+def compressed(path, out):
+    with open(path, "rb") as source, lzma.open(out, "wb") as target:
+        while block := source.read(1 << 24):
+            target.write(block)
+
+
+def pack_tables(work, out):
+    with tarfile.open(out, "w:xz", dereference=True) as archive:
+        for name in TABLES:
+            archive.add(work / name, name)
+
+
+def pack_engines(root, out):
+    """The libraries and data of the speech engines; empty libraries for sound cards."""
+    with tarfile.open(out, "w:xz") as archive:
+        for name in STUBS:
+            made = out.with_name(name)
+            subprocess.run(["gcc", "-shared", "-o", made, "-x", "c", "/dev/null"], check=True)
+            archive.add(made, f"{LIBRARIES}/{name}")
+            made.unlink()
+        for name in WANTED_LIBRARIES:
+            archive.add((root / LIBRARIES / name).resolve(), f"{LIBRARIES}/{name}")
+        for name in WANTED_DATA:
+            archive.add(root / name, name, filter=lambda info: None if UNWANTED in f"{info.name}/" else info)
+
+
+def pack_styles(folder, out):
+    """The voices' styles in half precision, which is below what can be heard."""
+    styles = {path.stem: numpy.fromfile(path, numpy.float32).astype(numpy.float16)
+              for path in sorted(folder.glob("*.bin"))}
+    held = io.BytesIO()
+    numpy.savez(held, **styles)
+    out.write_bytes(lzma.compress(held.getvalue()))
+
+
+def pack(config, work, out, wheels):
+    """Writes OUT/A and OUT/B; wheels: files that the machine's python lacks (soundfile and cffi)."""
+    first, second = out / "A", out / "B"
+    for folder in (first, second):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted((work / "kokoro").glob("*.safetensors")):
+        compressed(path, first / f"{path.name}.xz")
+    pack_styles(work / "kokoro" / "voices", first / "voices16.npz.xz")
+    for path in (HELPER_HEAD, work / "kokoro" / "vocab.json"):
+        (first / path.name).write_bytes(path.read_bytes())
+    pack_tables(work, second / "tables.tar.xz")
+    pack_engines(work / config["speech"]["engine_root"], second / "engines.tar.xz")
+    for path in (work / config["speech"]["people"], pathlib.Path(config["pictures"]["sprites"]), *wheels):
+        (second / path.name).write_bytes(path.read_bytes())
+    for folder in (first, second):
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        print(f"{folder}: {size / 1e6:.1f} MB; leaves {(LIMIT - size) / 1e6:.1f} MB for the rest of the tree")
