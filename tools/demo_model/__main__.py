@@ -144,6 +144,24 @@ def run_pictures(arguments, config, work):
         sample_clip.make(settings, config["speech"], work, sprite_file, arguments.out)
 
 
+TRANSLATION_COMMANDS = ("make-translation-set", "translate-set", "evaluate-translation")
+
+
+def run_translation(arguments, config, work):
+    """One of TRANSLATION_COMMANDS."""
+    if arguments.command == "make-translation-set":
+        from . import translation_set
+        sys.path.insert(0, str(work / "wheels"))
+        translation_set.make(config["translation"], config["speech"]["held_voices"], work,
+                             pathlib.Path(arguments.out) / "evaluation" / "translation.zip")
+    elif arguments.command == "translate-set":
+        from . import translation_answers
+        translation_answers.write(arguments)
+    else:
+        from . import translation_scores
+        translation_scores.report(arguments)
+
+
 def run(arguments, config, work):
     """One command; imports only what it needs."""
     command = arguments.command
@@ -200,17 +218,8 @@ def run(arguments, config, work):
     elif command == "check-split":
         from . import split_check
         return 1 if split_check.check(config, work, pathlib.Path(arguments.assets), arguments.speech) else 0
-    elif command == "make-translation-set":
-        from . import translation_set
-        sys.path.insert(0, str(work / "wheels"))
-        translation_set.make(config["translation"], config["speech"]["held_voices"], work,
-                             pathlib.Path(arguments.out) / "evaluation" / "translation.zip")
-    elif command == "translate-set":
-        from . import translation_answers
-        translation_answers.write(arguments)
-    elif command == "evaluate-translation":
-        from . import translation_scores
-        translation_scores.report(arguments)
+    elif command in TRANSLATION_COMMANDS:
+        run_translation(arguments, config, work)
     elif command == "evaluate":
         from . import evaluate
         evaluate.report(arguments)
