@@ -220,6 +220,11 @@ KINDS = {"plain": Plain, "name": Name, "subject": Subject, "noun": Noun, "adject
          "action": Action, "clause": Clause}
 
 
+GERMAN_CONTRACTIONS = {"in dem": "im", "an dem": "am", "zu dem": "zum", "zu der": "zur", "bei dem": "beim",
+                       "von dem": "vom", "in das": "ins", "an das": "ans"}
+GERMAN_PAIR = re.compile(r"\b(?:" + "|".join(GERMAN_CONTRACTIONS) + r")\b", re.IGNORECASE)
+
+
 def contract(text, language):
     """Articles that grow together with the preposition before them, and English 'an'."""
     if language == "english":
@@ -227,11 +232,7 @@ def contract(text, language):
     if language == "spanish":
         text = re.sub(r"\b([Aa]|[Dd]e) el\b", r"\1l", text)
         return re.sub(r"\by (?=[Ii](?!e))", "e ", re.sub(r"\bo (?=[Oo])", "u ", text))
-    for pair, one in (("in dem", "im"), ("an dem", "am"), ("zu dem", "zum"), ("zu der", "zur"), ("bei dem", "beim"),
-                      ("von dem", "vom"), ("in das", "ins"), ("an das", "ans")):
-        text = re.sub(rf"\b{pair}\b", one, text)
-        text = re.sub(rf"\b{pair.capitalize()}\b", one.capitalize(), text)
-    return text
+    return GERMAN_PAIR.sub(lambda match: match[0][0] + GERMAN_CONTRACTIONS[match[0].lower()][1:], text)
 
 
 class Grammar:
