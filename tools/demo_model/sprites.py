@@ -83,6 +83,7 @@ def make(work, path):
             made["size"].append(sprite.shape[:2])
             made["noun"].append(noun.word)
             made["style"].append(style_name)
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     numpy.savez_compressed(path, pixels=numpy.concatenate(made["pixels"]),
                            size=numpy.array(made["size"], numpy.int16),
                            noun=numpy.array(made["noun"]), style=numpy.array(made["style"]))
