@@ -13,7 +13,10 @@ import numpy
 
 LIMIT = 64 * 2**20                 # bytes of a working tree with what is carried
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-STUBS = ("libasound.so.2", "libpcaudio.so.0")      # there is no sound card, nothing of them is called
+# Libraries of sound cards, of which the engines only need the names: library -> (who asks for it, what
+# the names begin with, their version or none).
+STUBS = {"libasound.so.2": ("libflite.so.1", "snd_", "ALSA_0.9"),
+         "libpcaudio.so.0": ("libespeak-ng.so.1", ("audio_object_", "create_audio_"), None)}
 WANTED_LIBRARIES = ("libespeak-ng.so.1", "libsonic.so.0", "libflite.so.1", "libflite_usenglish.so.1",
                     "libflite_cmulex.so.1", "libflite_cmu_us_awb.so.1", "libflite_cmu_us_kal16.so.1",
                     "libflite_cmu_us_rms.so.1", "libflite_cmu_us_slt.so.1", "libRHVoice.so.5",
@@ -40,12 +43,29 @@ def pack_tables(work, out):
             archive.add(work / name, name)
 
 
+def make_stub(name, root, out):
+    """Writes the library OUT with every function that its user asks for; each does nothing and says
+    that it failed."""
+    user, prefixes, version = STUBS[name]
+    asked = subprocess.run(["nm", "-D", "--undefined-only", root / LIBRARIES / user], check=True,
+                           capture_output=True, text=True).stdout.split()
+    names = sorted(word.partition("@")[0] for word in asked if word.startswith(prefixes))
+    source = "".join(f"long {one}(void) {{ return -1; }}\n" for one in names)
+    command = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", out, "-x", "c", "-"]
+    if version:
+        script = out.with_suffix(".map")
+        script.write_text(f"{version} {{ global: *; }};\n", encoding="utf-8")
+        command.insert(3, f"-Wl,--version-script={script}")
+    subprocess.run(command, input=source, text=True, check=True)
+    out.with_suffix(".map").unlink(missing_ok=True)
+
+
 def pack_engines(root, out):
-    """The libraries and data of the speech engines; empty libraries for sound cards."""
+    """The libraries and data of the speech engines, and stubs of the libraries of sound cards."""
     with tarfile.open(out, "w:xz") as archive:
         for name in STUBS:
             made = out.with_name(name)
-            subprocess.run(["gcc", "-shared", "-o", made, "-x", "c", "/dev/null"], check=True)
+            make_stub(name, root, made)
             archive.add(made, f"{LIBRARIES}/{name}")
             made.unlink()
         for name in WANTED_LIBRARIES:
