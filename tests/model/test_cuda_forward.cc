@@ -173,19 +173,20 @@ BOOST_AUTO_TEST_CASE(the_full_causal_vision_mask_is_as_near) {
       {.model = {}, .vision_mask = VisionMask::kFullCausal});
 }
 
-// What rounding the weights adds, relative to the logits. A value's error is about 0.7 % of the
-// weights' deviation in int8 (a step of 1/127 of the largest of a row, which is 3 to 4
-// deviations), 2.6 % in fp8 (3 bits of fraction) and 8 % in int4 (a step of 1/8 of the largest of
-// 32); each product passes it on, and a few layers of four products add up. Weights in a wrong
-// order would be away by 140 %.
+// A checkpoint passes the rounding of weights on as it passes that of bfloat16, so the distance of
+// transformers' bfloat16 from float32 on the same prompt is the unit. Quantising the weights of
+// these checkpoints with torch and computing in float32 gave 1.1 to 2.0 units for int8, 4.6 to 7.4
+// for fp8 and 10.6 to 22.6 for int4; bfloat16 itself adds one to the square, and the products of
+// more than 32 rows in fp8 round their input as well, which adds about a third. Weights in a wrong
+// order would be away by 1.4 times the logits.
 BOOST_AUTO_TEST_CASE(quantised_weights_stay_as_near_as_their_steps_allow) {
   struct Expected {
     WeightFormat format;
-    double rms_max;
+    double units_max;
   };
-  for (const auto& [format, rms_max] :
-       {Expected{WeightFormat::kInt8, 0.1}, Expected{WeightFormat::kFp8, 0.35},
-        Expected{WeightFormat::kInt4, 0.9}}) {
+  for (const auto& [format, units_max] :
+       {Expected{WeightFormat::kInt8, 3.5}, Expected{WeightFormat::kFp8, 14.0},
+        Expected{WeightFormat::kInt4, 30.0}}) {
     for (const auto& folder : parity_checkpoints()) {
       const std::string name = folder.filename();
       if (name != "full_first" && name != "published_heads" && name != "separate_values") continue;
@@ -196,11 +197,14 @@ BOOST_AUTO_TEST_CASE(quantised_weights_stay_as_near_as_their_steps_allow) {
           for (const std::size_t size : std::vector<std::size_t>{kWhole, 1}) {
             if (size == 1 && prompt.positions() > 100) continue;
             const std::vector<float> logits = logits_of(*engine, prompt, size, size == 1);
-            const double scale =
-                distance(std::vector<float>(prompt.logits.size(), 0.0F), prompt.logits).rms;
-            const double rms = distance(logits, prompt.logits).rms / scale;
-            BOOST_TEST_MESSAGE("relative rms " << rms);
-            BOOST_TEST(rms <= rms_max);
+            const std::vector<float> nothing(prompt.logits.size(), 0.0F);
+            const double scale = distance(nothing, prompt.logits).rms;
+            const double unit = distance(prompt.logits_bfloat16, prompt.logits).rms;
+            const double rms = distance(logits, prompt.logits).rms;
+            BOOST_TEST_MESSAGE("rms " << rms / unit << " units, " << rms / scale
+                                      << " of the logits");
+            BOOST_TEST(rms <= units_max * unit);
+            BOOST_TEST(rms <= 0.95 * scale);
             BOOST_TEST((logits != logits_of(*plain, prompt, size, size == 1)));
           }
         }
