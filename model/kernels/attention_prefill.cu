@@ -162,14 +162,14 @@ class Tile {
       wait_for_copies<0>();
       show_to_products();
       __syncthreads();
-      copy(shared_.keys[stage], keys, next + kTileLines);
-      copy(shared_.values[stage ^ 1], values, next);
-      commit_copies();
       begin_products();
       score(scores, shared_.keys[stage ^ 1]);
       commit_products();
       add_values(weights, shared_.values[stage]);
       commit_products();
+      copy(shared_.keys[stage], keys, next + kTileLines);
+      copy(shared_.values[stage ^ 1], values, next);
+      commit_copies();
       wait_for_products<1>();
       settle(scores);
       weigh(scores, next, rescale);
