@@ -45,7 +45,11 @@ START=$ORIGIN/assets/demo-model/model.safetensors
 until [ "$(stat -c %F "$START" 2> /dev/null)" = "regular file" ] && [ "$(stat -c %s "$START")" -ge 45960020 ]; do sleep 1; done
 mkdir -p start-hf; cp "$ORIGIN"/assets/demo-model/*.json "$ORIGIN/assets/demo-model/model.safetensors" start-hf/
 $MAKE grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
-PICTURES=""; [ -e scenes/scenes-0/index.npz ] && PICTURES="--pictures scenes"
+PICTURES=""
+if [ -e scenes/scenes-0/index.npz ]; then   # one process for each folder of scenes paints them anew meanwhile
+  PICTURES="--pictures scenes"
+  $MAKE repaint-pictures --pictures scenes --seconds $((DEADLINE - $(date +%s))) > repaint.log 2>&1 &
+fi
 train() {  # train PROCESSES RESUME
   python3 -m torch.distributed.run --nproc_per_node "$1" -m tools.demo_model --config $CONFIG \
     --work work train --speech speech --out out --seconds $((DEADLINE - $(date +%s))) --resume "$2" $PICTURES; }
