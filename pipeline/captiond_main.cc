@@ -28,7 +28,8 @@ int serve(const std::filesystem::path& file) {
   const v1::Config config = load_config(file);
   const auto log = make_log(config.log().level(), config.log().format());
   Daemon daemon(config, log);
-  const EngineOptions options = engine_options(config.engine());
+  EngineOptions options = engine_options(config.engine());
+  options.report = [log](const std::string& sentence) { log->info("{}", sentence); };
   const auto begin = std::chrono::steady_clock::now();
   std::shared_ptr<Engine> engine = Engine::open(options);
   check_abilities(config, engine->config());

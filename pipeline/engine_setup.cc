@@ -20,6 +20,33 @@ std::array<std::filesystem::path, 2> demo_folders() {
           std::filesystem::path(CAPTIOND_SOURCE_DIR) / "assets/demo-model"};
 }
 
+WeightFormat weight_format(v1::WeightFormat format) {
+  switch (format) {
+    case v1::WEIGHT_FORMAT_FP8:
+      return WeightFormat::kFp8;
+    case v1::WEIGHT_FORMAT_INT8:
+      return WeightFormat::kInt8;
+    case v1::WEIGHT_FORMAT_INT4:
+      return WeightFormat::kInt4;
+    default:
+      return WeightFormat::kBf16;
+  }
+}
+
+// What no machine could open.
+void check_options(const EngineOptions& options) {
+  if (options.device == Device::kCpu && options.weights != WeightFormat::kBf16) {
+    throw ConfigError(
+        "engine.weights asks for quantised weights, but engine.device is cpu, which computes with "
+        "them as they are; set engine.device: cuda or engine.weights: bf16");
+  }
+  if (options.device == Device::kCuda && options.dtype == Dtype::kFloat32) {
+    throw ConfigError(
+        "engine.dtype is float32, but engine.device is cuda, which computes in bfloat16; set "
+        "engine.dtype: bfloat16");
+  }
+}
+
 }  // namespace
 
 std::filesystem::path model_folder(const std::string& configured) {
@@ -42,12 +69,14 @@ EngineOptions engine_options(const v1::EngineConfig& engine) {
   options.model = model_folder(engine.model());
   options.device = engine.device() == v1::DEVICE_CUDA ? Device::kCuda : Device::kCpu;
   options.dtype = engine.dtype() == v1::DTYPE_BFLOAT16 ? Dtype::kBfloat16 : Dtype::kFloat32;
+  options.weights = weight_format(engine.weights());
   options.vision_mask = engine.vision_mask() == v1::VISION_MASK_FULL_CAUSAL
                             ? VisionMask::kFullCausal
                             : VisionMask::kFullBidirectional;
   options.kv_positions = engine.kv_positions();
   options.step_rows_max = engine.step_rows_max();
   options.threads = static_cast<int>(engine.threads());
+  check_options(options);
   return options;
 }
 

@@ -27,6 +27,7 @@ BOOST_AUTO_TEST_CASE(what_the_configuration_says_reaches_the_engine) {
   config.set_model("/m");
   config.set_device(v1::DEVICE_CUDA);
   config.set_dtype(v1::DTYPE_BFLOAT16);
+  config.set_weights(v1::WEIGHT_FORMAT_INT8);
   config.set_vision_mask(v1::VISION_MASK_FULL_CAUSAL);
   config.set_kv_positions(2048);
   config.set_step_rows_max(64);
@@ -35,10 +36,22 @@ BOOST_AUTO_TEST_CASE(what_the_configuration_says_reaches_the_engine) {
   BOOST_TEST(options.model == "/m");
   BOOST_TEST((options.device == captiond::Device::kCuda));
   BOOST_TEST((options.dtype == captiond::Dtype::kBfloat16));
+  BOOST_TEST((options.weights == captiond::WeightFormat::kInt8));
   BOOST_TEST((options.vision_mask == captiond::VisionMask::kFullCausal));
   BOOST_TEST(options.kv_positions == 2048u);
   BOOST_TEST(options.step_rows_max == 64u);
   BOOST_TEST(options.threads == 3);
+}
+
+BOOST_AUTO_TEST_CASE(what_no_device_can_do_is_refused) {
+  v1::EngineConfig config;
+  config.set_model("/m");
+  config.set_weights(v1::WEIGHT_FORMAT_FP8);
+  BOOST_CHECK_THROW(captiond::engine_options(config), ConfigError);
+  config.set_device(v1::DEVICE_CUDA);
+  BOOST_CHECK_THROW(captiond::engine_options(config), ConfigError);  // float32
+  config.set_dtype(v1::DTYPE_BFLOAT16);
+  BOOST_TEST((captiond::engine_options(config).weights == captiond::WeightFormat::kFp8));
 }
 
 BOOST_AUTO_TEST_CASE(the_defaults_are_those_of_the_engine) {
@@ -47,6 +60,7 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_those_of_the_engine) {
           captiond::transcribe_config({.files = {"a.wav"}, .model = "/m"}).engine());
   BOOST_TEST((options.device == wanted.device));
   BOOST_TEST((options.dtype == wanted.dtype));
+  BOOST_TEST((options.weights == wanted.weights));
   BOOST_TEST((options.vision_mask == wanted.vision_mask));
   BOOST_TEST(options.kv_positions == wanted.kv_positions);
   BOOST_TEST(options.step_rows_max == wanted.step_rows_max);
