@@ -1,5 +1,6 @@
 #include "pipeline/caption_format.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,9 @@
 
 namespace captiond {
 namespace {
+
+// Kinds and language codes take as many columns, so that the words begin below each other.
+constexpr std::size_t kKindColumns = 5;
 
 // WebVTT's character references; they also keep "-->" out of a cue.
 std::string vtt_text(std::string_view text) {
@@ -29,6 +33,27 @@ std::string vtt_text(std::string_view text) {
   return escaped;
 }
 
+// What the three kinds of bodies have in common.
+struct Caption {
+  std::string text;
+  std::string kind;  // a language code, or "scene"
+  std::chrono::nanoseconds start{};
+  bool final = true;
+};
+
+Caption caption_of(const v1::Event& body) {
+  if (body.has_transcript()) {
+    const v1::Transcript& transcript = body.transcript();
+    return {transcript.text(), transcript.language(), from_duration(transcript.start()),
+            transcript.final()};
+  }
+  if (body.has_translation()) {
+    const v1::Translation& translation = body.translation();
+    return {translation.text(), translation.language(), from_duration(translation.start())};
+  }
+  return {body.scene().text(), "scene", from_duration(body.scene().at())};
+}
+
 }  // namespace
 
 std::string clock_text(std::chrono::nanoseconds time, char mark) {
@@ -42,29 +67,105 @@ std::string clock_text(std::chrono::nanoseconds time, char mark) {
   return text.data();
 }
 
-CaptionFormatter::CaptionFormatter(CaptionFormat format, std::string file)
-    : format_(format), file_(std::move(file)) {}
+CaptionFormatter::CaptionFormatter(CaptionFormat format, CaptionContent content, std::string file,
+                                   std::chrono::nanoseconds scene_interval)
+    : format_(format), content_(content), file_(std::move(file)), scene_interval_(scene_interval) {}
 
 std::string CaptionFormatter::begin() const {
   return format_ == CaptionFormat::kVtt ? "WEBVTT\n\n" : "";
 }
 
-std::string CaptionFormatter::caption(const v1::Transcript& transcript) {
-  if (format_ == CaptionFormat::kJson) {
-    nlohmann::ordered_json json = {{"file", file_}};
-    json.update(message_json(transcript));
-    return json_line(json) + "\n";
+std::string CaptionFormatter::caption(const v1::Event& body) {
+  if (!body.has_transcript() && !body.has_translation() && !body.has_scene()) return {};
+  if (format_ == CaptionFormat::kJson) return json(body);
+  const Caption caption = caption_of(body);
+  if (!caption.final || caption.text.empty()) return {};
+  if (format_ == CaptionFormat::kText) return label(body) + printable(caption.text) + "\n";
+  if (content_ != CaptionContent::kMixed) return write(cue(body));
+  hold(body);
+  return {};
+}
+
+std::string CaptionFormatter::end() {
+  std::vector<Cue> cues = std::move(scenes_);
+  for (auto& [segment, spoken] : spoken_) cues.push_back(std::move(spoken));
+  scenes_.clear();
+  spoken_.clear();
+  std::stable_sort(cues.begin(), cues.end(),
+                   [](const Cue& a, const Cue& b) { return a.start < b.start; });
+  std::string text;
+  for (const Cue& cue : cues) text += write(cue);
+  return text;
+}
+
+std::string CaptionFormatter::label(const v1::Event& body) const {
+  if (content_ == CaptionContent::kSpeech) return {};
+  const Caption caption = caption_of(body);
+  std::string kind = caption.kind;
+  kind.resize(std::max(kind.size(), kKindColumns), ' ');
+  return clock_text(caption.start, '.') + " " + kind + "  ";
+}
+
+std::string CaptionFormatter::json(const v1::Event& body) const {
+  nlohmann::ordered_json json = {{"file", file_}};
+  if (body.has_transcript()) {
+    json["kind"] = "transcript";
+    json.update(message_json(body.transcript()));
+  } else if (body.has_translation()) {
+    json["kind"] = "translation";
+    json.update(message_json(body.translation()));
+  } else {
+    json["kind"] = "scene";
+    json.update(message_json(body.scene()));
   }
-  if (!transcript.final() || transcript.text().empty()) return {};
-  // A line end would end the line, or the cue, too early.
-  const std::string text = printable(transcript.text());
-  if (format_ == CaptionFormat::kText) return text + "\n";
+  return json_line(json) + "\n";
+}
+
+CaptionFormatter::Cue CaptionFormatter::cue(const v1::Event& body) const {
+  const bool vtt = format_ == CaptionFormat::kVtt;
+  const bool mixed = content_ == CaptionContent::kMixed;
+  const Caption caption = caption_of(body);
+  Cue cue;
+  cue.start = caption.start;
+  // A line end would end the cue too early.
+  std::string line = vtt ? vtt_text(printable(caption.text)) : printable(caption.text);
+  if (body.has_transcript()) {
+    cue.end = from_duration(body.transcript().end());
+  } else if (body.has_translation()) {
+    cue.end = from_duration(body.translation().end());
+    if (mixed && vtt) line = "<lang " + body.translation().language() + ">" + line + "</lang>";
+  } else {
+    cue.end = cue.start + scene_interval_;
+    cue.scene = true;
+    if (mixed) line = "[" + line + "]";
+  }
+  cue.lines.push_back(std::move(line));
+  return cue;
+}
+
+void CaptionFormatter::hold(const v1::Event& body) {
+  Cue next = cue(body);
+  if (next.scene) {
+    scenes_.push_back(std::move(next));
+    return;
+  }
+  const auto segment =
+      body.has_transcript() ? body.transcript().segment() : body.translation().segment();
+  const auto [held, is_new] = spoken_.try_emplace(segment, next);
+  if (!is_new) held->second.lines.push_back(std::move(next.lines.front()));
+}
+
+std::string CaptionFormatter::write(const Cue& cue) {
   ++cues_;
-  const char mark = format_ == CaptionFormat::kVtt ? '.' : ',';
-  const std::string times = clock_text(from_duration(transcript.start()), mark) + " --> " +
-                            clock_text(from_duration(transcript.end()), mark) + "\n";
-  if (format_ == CaptionFormat::kVtt) return times + vtt_text(text) + "\n\n";
-  return std::to_string(cues_) + "\n" + times + text + "\n\n";
+  const bool vtt = format_ == CaptionFormat::kVtt;
+  const char mark = vtt ? '.' : ',';
+  std::string text = vtt ? "" : std::to_string(cues_) + "\n";
+  text += clock_text(cue.start, mark) + " --> " + clock_text(cue.end, mark);
+  // Below it the words that are spoken meanwhile have their place.
+  if (vtt && cue.scene && content_ == CaptionContent::kMixed) text += " line:0";
+  text += "\n";
+  for (const std::string& line : cue.lines) text += line + "\n";
+  return text + "\n";
 }
 
 }  // namespace captiond

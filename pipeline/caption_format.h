@@ -2,38 +2,73 @@
 
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "captiond/v1/event.pb.h"
 
 namespace captiond {
 
-// How `captiond transcribe` writes captions.
-//
-//   text  one final a line
-//   json  one object a line: {"file": …, then the fields of captiond.v1.Transcript}
-//   vtt   WebVTT, one cue a final
-//   srt   SubRip, one cue a final
+// How `captiond transcribe` writes captions: one final transcript, translation or description of a
+// picture a line, object or cue.
 enum class CaptionFormat { kText, kJson, kVtt, kSrt };
 
-// The captions of one file as text. begin(), each caption in order, that is all.
+// What comes together in one file or on standard output.
+enum class CaptionContent {
+  kSpeech,  // the transcripts, or the translations into one language
+  kScenes,  // the descriptions of pictures
+  kMixed,   // several of these
+};
+
+// The captions of one file as text: begin(), caption() of each in order, end().
+//
+//   text  a line each: the words alone of kSpeech, else "00:00:05.000 scene  A red bus."
+//   json  an object a line: {"file": …, "kind": "transcript", "translation" or "scene", then the
+//         fields of that message of captiond.v1}
+//   vtt   WebVTT: a cue each; of kMixed, a cue holds a transcript and its translations below it in
+//         <lang>, and a scene stands in brackets at the top of the picture
+//   srt   SubRip: the same without marks
 class CaptionFormatter {
  public:
-  // `file` is named in JSON.
-  CaptionFormatter(CaptionFormat format, std::string file);
+  // `file` is named in JSON. A scene is shown for `scene_interval`.
+  CaptionFormatter(CaptionFormat format, CaptionContent content, std::string file,
+                   std::chrono::nanoseconds scene_interval);
 
   // What stands before the first caption.
   std::string begin() const;
 
-  // The caption with its line ends; empty for what the format does not show: partials in all but
-  // json, finals without words in all but json.
-  std::string caption(const v1::Transcript& transcript);
+  // The caption with its line ends. Empty for what the format does not show (bodies of other kinds;
+  // in all but json partials and captions without words) and for what comes at the end.
+  std::string caption(const v1::Event& body);
+
+  // What is left: the cues of kMixed, in the order of their times, because a translation comes
+  // after its transcript, and a scene when it is ready.
+  std::string end();
+
+  // What stands before a line of text: "00:00:00.600 en     ", nothing in kSpeech.
+  std::string label(const v1::Event& body) const;
 
  private:
+  struct Cue {
+    std::chrono::nanoseconds start{};
+    std::chrono::nanoseconds end{};
+    bool scene = false;
+    std::vector<std::string> lines;  // as they are written
+  };
+
+  std::string json(const v1::Event& body) const;
+  Cue cue(const v1::Event& body) const;
+  void hold(const v1::Event& body);
+  std::string write(const Cue& cue);
+
   const CaptionFormat format_;
+  const CaptionContent content_;
   const std::string file_;
+  const std::chrono::nanoseconds scene_interval_;
   std::size_t cues_ = 0;
+  std::map<std::uint64_t, Cue> spoken_;  // by segment; of kMixed alone
+  std::vector<Cue> scenes_;
 };
 
 // "01:02:03.456", hours always there; `mark` stands before the milliseconds.

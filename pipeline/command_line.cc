@@ -46,20 +46,45 @@ constexpr const char* kServeFooter =
     "  captiond serve meeting.yaml\n"
     "  captionctl listen\n";
 
-constexpr const char* kTranscribeSummary = "Write the captions of files to standard output";
+constexpr const char* kTranscribeSummary =
+    "Write what is said in files, its translations and what pictures show";
 
 constexpr const char* kTranscribeFooter =
     "DESCRIPTION\n"
-    "  Writes the captions of files to standard output, as fast as the model can, one file after\n"
-    "  the other: any audio or video file, or URI, that GStreamer plays. Nothing else goes to\n"
-    "  standard output; progress, errors and logs go to standard error.\n"
+    "  Writes what is said to standard output, as fast as the model can, one file after the "
+    "other:\n"
+    "  any audio or video file, or URI, that GStreamer plays. With --translate each caption comes "
+    "in\n"
+    "  these languages, too, and with --scenes a picture of the film is described in a sentence "
+    "every\n"
+    "  so many seconds. Nothing else goes to standard output; progress, errors and logs go to\n"
+    "  standard error.\n"
     "\n"
     "FORMATS\n"
-    "  text  a line a caption\n"
-    "  json  an object a line: file, segment, revision, final, text, stable_length (bytes of text\n"
-    "        that will not change), language, start and end (seconds), truncated\n"
-    "  vtt   WebVTT, one file at a time\n"
-    "  srt   SubRip, one file at a time\n\n"
+    "  text  a line a caption. With translations or scenes, each line begins with its time and "
+    "with\n"
+    "        the code of its language or 'scene': '00:00:05.000 scene  A red bus.'\n"
+    "  json  an object a line. Of all: file, kind ('transcript', 'translation' or 'scene'), text "
+    "and\n"
+    "        truncated. Of what is spoken: segment, language, start and end (seconds). Of "
+    "transcripts:\n"
+    "        revision, final and stable_length (bytes of text that will not change); of "
+    "translations:\n"
+    "        source_language; of scenes: scene (its number) and at (seconds)\n"
+    "  vtt   WebVTT. With translations or scenes on standard output, a cue holds a caption and "
+    "its\n"
+    "        translations below it in <lang>, and scenes are cues in brackets at the top\n"
+    "  srt   SubRip, the same without marks\n"
+    "  A line or object is written as soon as it is ready, a translation after its transcript; "
+    "cues\n"
+    "  of several kinds come at the end of the file, in the order of their times.\n"
+    "\n"
+    "FILES\n"
+    "  With --output each kind and language goes to a file of its own, named for the media file:\n"
+    "  talk.en.vtt, talk.de.vtt and talk.scenes.vtt (.srt, .txt, and .jsonl of json). Files of "
+    "these\n"
+    "  names are replaced.\n"
+    "\n"
     "EXIT CODES\n"
     "  0  every file was captioned to its end\n"
     "  1  a file failed or was interrupted; the others are done\n"
@@ -67,8 +92,11 @@ constexpr const char* kTranscribeFooter =
     "EXAMPLES\n"
     "  captiond transcribe talk.mp4\n"
     "  captiond transcribe --format vtt talk.mp4 > talk.vtt\n"
+    "  captiond transcribe --translate German,Spanish --scenes 5 talk.mp4\n"
+    "  captiond transcribe --translate de --format srt --output subtitles *.mp4\n"
+    "  captiond transcribe --scenes 10 --no-speech camera.mkv\n"
     "  captiond transcribe --format json --partials talk.wav | jq .text\n"
-    "  captiond transcribe --model gemma-4-12b-it --dtype bfloat16 --language German rede.ogg\n";
+    "  captiond transcribe --model gemma-4-12b-it --device cuda --language German rede.ogg\n";
 
 constexpr const char* kCheckSummary = "Look at a configuration without running it";
 
@@ -101,6 +129,64 @@ void add_check(CLI::App& app, Command& command) {
   check->callback([&command] { command.kind = Command::Kind::kCheck; });
 }
 
+// What is written, and how.
+void add_caption_options(CLI::App& transcribe, TranscribeOptions& options) {
+  const std::map<std::string, CaptionFormat> formats = {{"text", CaptionFormat::kText},
+                                                        {"json", CaptionFormat::kJson},
+                                                        {"vtt", CaptionFormat::kVtt},
+                                                        {"srt", CaptionFormat::kSrt}};
+  transcribe.add_option("--format", options.format, "How captions are written [text]")
+      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->type_name("text|json|vtt|srt");
+  transcribe
+      .add_option("--output", options.output,
+                  "Write files in this folder, made if need be, instead of standard output")
+      ->type_name("DIR");
+  transcribe
+      .add_option("--language", options.language,
+                  "The spoken language, by its English name or ISO 639-1 code")
+      ->capture_default_str()
+      ->type_name("NAME");
+  transcribe
+      .add_option("--translate", options.translations,
+                  "Translate what is said into these languages, by names or codes, too")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("NAME[,NAME…]");
+  transcribe
+      .add_option("--scenes", options.scenes,
+                  "Describe the film's pictures, one every so many seconds, too")
+      ->type_name("SECONDS");
+  transcribe.add_flag("--no-speech", options.no_speech,
+                      "Do not listen: scenes alone, of films without sound, too");
+  transcribe.add_flag("--partials", options.partials,
+                      "Captions that are not final yet, too (text and json)");
+}
+
+// What computes them.
+void add_engine_options(CLI::App& transcribe, TranscribeOptions& options) {
+  transcribe
+      .add_option("--model", options.model,
+                  "Folder of a Hugging Face gemma4_unified checkpoint [CAPTIOND_MODEL, or the demo "
+                  "checkpoint]")
+      ->type_name("DIR");
+  transcribe.add_option("--device", options.device, "Where the model computes")
+      ->capture_default_str()
+      ->type_name("cpu|cuda");
+  transcribe
+      .add_option("--dtype", options.dtype, "In what it computes [float32, on cuda bfloat16]")
+      ->type_name("float32|bfloat16");
+  transcribe.add_option("--weights", options.weights, "How cuda keeps the model's weights")
+      ->capture_default_str()
+      ->type_name("bf16|fp8|int8|int4");
+  transcribe.add_option("--threads", options.threads, "CPU threads, 0: as many as cores")
+      ->capture_default_str()
+      ->type_name("N");
+  transcribe.add_option("--log-level", options.log_level, "Which logs go to standard error")
+      ->capture_default_str()
+      ->type_name("debug|info|warning|error");
+}
+
 void add_transcribe(CLI::App& app, Command& command) {
   CLI::App* transcribe = app.add_subcommand("transcribe", kTranscribeSummary);
   transcribe->footer(kTranscribeFooter);
@@ -108,38 +194,8 @@ void add_transcribe(CLI::App& app, Command& command) {
   transcribe->add_option("FILES", options.files, "Media files or URIs")
       ->required()
       ->type_name("FILE");
-  transcribe
-      ->add_option(
-          "--model", options.model,
-          "Folder of a Hugging Face gemma4_unified checkpoint [CAPTIOND_MODEL, or the demo "
-          "checkpoint]")
-      ->type_name("DIR");
-  const std::map<std::string, CaptionFormat> formats = {{"text", CaptionFormat::kText},
-                                                        {"json", CaptionFormat::kJson},
-                                                        {"vtt", CaptionFormat::kVtt},
-                                                        {"srt", CaptionFormat::kSrt}};
-  transcribe->add_option("--format", options.format, "How captions are written [text]")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
-      ->type_name("text|json|vtt|srt");
-  transcribe
-      ->add_option("--language", options.language,
-                   "The spoken language, by its English name or ISO 639-1 code")
-      ->capture_default_str()
-      ->type_name("NAME");
-  transcribe->add_flag("--partials", options.partials,
-                       "Captions that are not final yet, too (text and json)");
-  transcribe->add_option("--device", options.device, "Where the model computes")
-      ->capture_default_str()
-      ->type_name("cpu|cuda");
-  transcribe->add_option("--dtype", options.dtype, "In what it computes")
-      ->capture_default_str()
-      ->type_name("float32|bfloat16");
-  transcribe->add_option("--threads", options.threads, "CPU threads, 0: as many as cores")
-      ->capture_default_str()
-      ->type_name("N");
-  transcribe->add_option("--log-level", options.log_level, "Which logs go to standard error")
-      ->capture_default_str()
-      ->type_name("debug|info|warning|error");
+  add_caption_options(*transcribe, options);
+  add_engine_options(*transcribe, options);
   transcribe->callback([&command] { command.kind = Command::Kind::kTranscribe; });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -15,10 +16,15 @@ struct TranscribeOptions {
   std::vector<std::string> files;  // paths or URIs
   std::string model;               // empty: model_folder() decides
   std::string device = "cpu";
-  std::string dtype = "float32";
+  std::string dtype;  // empty: float32 on the CPU, bfloat16 on a GPU
+  std::string weights = "bf16";
   std::uint32_t threads = 0;
   std::string language = "English";
+  std::vector<std::string> translations;  // names or codes of languages
+  std::string scenes;                     // seconds between two pictures; empty: none is described
+  bool no_speech = false;
   CaptionFormat format = CaptionFormat::kText;
+  std::string output;  // folder for files of captions; empty: standard output
   bool partials = false;
   std::string log_level = "warning";
 };
@@ -27,9 +33,9 @@ struct TranscribeOptions {
 // ConfigError, naming the option.
 v1::Config transcribe_config(const TranscribeOptions& options);
 
-// `captiond transcribe`: the captions of each file in turn on `out`, everything else on stderr. A
-// file that fails is said on stderr, and the next is done. Returns the exit code. Throws what ends
-// a start: ConfigError, CheckpointError, std::runtime_error.
+// `captiond transcribe`: the captions of each file in turn on `out` or in files, everything else on
+// stderr. A file that fails is said on stderr, and the next is done. Returns the exit code. Throws
+// what ends a start: ConfigError, CheckpointError, std::runtime_error.
 int transcribe(const TranscribeOptions& options, std::ostream& out);
 
 }  // namespace captiond

@@ -1,7 +1,11 @@
 #define BOOST_TEST_MODULE transcribe
 // `captiond transcribe` as a process, with a scripted engine that hears "hello world".
 
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <signal.h>
 #include <sstream>
 #include <string>
@@ -38,6 +42,17 @@ struct Fixture {
     return run(all);
   }
 };
+
+// A film of the recording whose picture ends after ten seconds.
+void write_talk(const std::string& file) {
+  captiond::test::run_pipeline(
+      "filesrc location=" + std::string(kSpeech) +
+      " ! flacparse ! flacdec ! audioconvert ! audioresample ! vorbisenc ! webmmux name=mux ! "
+      "filesink location=" +
+      file +
+      " videotestsrc num-buffers=100 ! video/x-raw,width=160,height=120,framerate=10/1 ! vp8enc "
+      "deadline=1 ! mux.");
+}
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t found = 0;
@@ -104,6 +119,84 @@ BOOST_FIXTURE_TEST_CASE(vtt_and_srt_are_cues_with_times, Fixture) {
   BOOST_TEST(count(srt.out, "\nhello world\n\n") == count(vtt.out, "\nhello world\n\n"));
 }
 
+BOOST_FIXTURE_TEST_CASE(translations_and_scenes_come_when_asked_for, Fixture) {
+  write_talk(path("talk.webm"));
+  const Outcome outcome = transcribe(
+      {"--translate", "German,es", "--scenes", "2.5", "--format", "json", path("talk.webm")});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  std::vector<std::uint64_t> spoken;
+  std::map<std::string, std::vector<std::uint64_t>> translated;
+  std::vector<double> seen;
+  for (const std::string& line : lines_of(outcome.out)) {
+    const auto json = nlohmann::json::parse(line);
+    if (json.at("kind") == "transcript") spoken.push_back(json.at("segment"));
+    if (json.at("kind") == "translation") {
+      BOOST_TEST(json.at("source_language") == "en");
+      translated[json.at("language")].push_back(json.at("segment"));
+    }
+    if (json.at("kind") == "scene") {
+      BOOST_TEST(json.at("text") == "hello world");
+      seen.push_back(json.at("at"));
+    }
+  }
+  BOOST_TEST(spoken.size() > 2u);
+  BOOST_TEST(translated["de"] == spoken, boost::test_tools::per_element());
+  BOOST_TEST(translated["es"] == spoken, boost::test_tools::per_element());
+  BOOST_TEST(seen == (std::vector<double>{0, 2.5, 5, 7.5}), boost::test_tools::per_element());
+}
+
+BOOST_FIXTURE_TEST_CASE(text_with_scenes_says_what_each_line_is, Fixture) {
+  write_talk(path("talk.webm"));
+  const Outcome outcome = transcribe({"--scenes", "5", path("talk.webm")});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  BOOST_TEST(outcome.out.find("00:00:05.000 scene  hello world\n") != std::string::npos);
+  const auto lines = lines_of(outcome.out);
+  const auto scenes = count(outcome.out, " scene  hello world\n");
+  BOOST_TEST(scenes == 2u);
+  BOOST_TEST(count(outcome.out, " en     hello world\n") == lines.size() - scenes);
+  BOOST_TEST(outcome.err.find(std::to_string(lines.size() - scenes) + " captions, 2 scenes\n") !=
+             std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(files_hold_a_kind_each, Fixture) {
+  write_talk(path("talk.webm"));
+  const std::string out = path("new/folder");
+  const Outcome outcome = transcribe({"--translate=de", "--scenes=5", "--format=srt",
+                                      "--output=" + out, path("talk.webm"), kSpeech});
+  // The recording has no picture, so nothing of it is written.
+  BOOST_TEST(outcome.code == 1);
+  BOOST_TEST(outcome.out == "");
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(out)) {
+    names.insert(entry.path().filename().native());
+  }
+  const std::set<std::string> expected = {"talk.en.srt", "talk.de.srt", "talk.scenes.srt"};
+  BOOST_TEST(names == expected, boost::test_tools::per_element());
+  std::ifstream file(out + "/talk.scenes.srt");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  BOOST_TEST(text ==
+             "1\n00:00:00,000 --> 00:00:05,000\nhello world\n\n"
+             "2\n00:00:05,000 --> 00:00:10,000\nhello world\n\n");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_film_without_sound_can_be_described, Fixture) {
+  captiond::test::write_film(path("mute.webm"), false);
+  const Outcome outcome = transcribe({"--scenes", "0.5", "--no-speech", path("mute.webm")});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  BOOST_TEST(outcome.out == "00:00:00.000 scene  hello world\n00:00:00.520 scene  hello world\n");
+  BOOST_TEST(outcome.err.find("of real time, 2 scenes\n") != std::string::npos, outcome.err);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_file_that_lacks_what_was_asked_for_is_said, Fixture) {
+  captiond::test::write_film(path("mute.webm"), false);
+  const Outcome outcome = transcribe({"--scenes", "5", kSpeech, path("mute.webm")});
+  BOOST_TEST(outcome.code == 1);
+  BOOST_TEST(outcome.out == "");
+  const std::string speech = std::filesystem::absolute(kSpeech).native();
+  BOOST_TEST(outcome.err == "captiond: " + speech + " has no video track to describe\ncaptiond: " +
+                                path("mute.webm") + " has no audio track to caption\n");
+}
+
 BOOST_FIXTURE_TEST_CASE(silence_has_no_captions, Fixture) {
   folder.write("silence.wav", captiond::test::wav_header(160'000) + std::string(160'000, '\0'));
   const Outcome outcome = transcribe({path("silence.wav")});
@@ -160,13 +253,51 @@ BOOST_FIXTURE_TEST_CASE(what_cannot_start_ends_with_code_2_and_one_sentence, Fix
   };
   refused({"--format", "vtt", "a.wav", "b.wav"},
           "--format vtt and srt take one file at a time: their times belong to one file, and "
-          "several would run together on standard output");
+          "several would run together on standard output; --output DIR writes files for each");
   refused({"--format", "srt", "--partials", "a.wav"},
           "--partials goes with --format text and json only: a cue of vtt or srt cannot be "
           "replaced");
   refused({"--language", "Klingon", "a.wav"},
           "--language is \"Klingon\", which is no known language");
   refused({"--device", "gpu", "a.wav"}, "--device: expected one of cpu, cuda, found \"gpu\"");
+  refused({"--device", "cuda", "--dtype", "float32", "a.wav"},
+          "--dtype is float32, but --device cuda computes in bfloat16: leave --dtype out");
+  refused({"--weights", "int8", "a.wav"},
+          "--weights is for --device cuda: the CPU computes with the checkpoint's weights as they "
+          "are");
+}
+
+BOOST_FIXTURE_TEST_CASE(wishes_that_cannot_be_met_end_with_code_2_and_one_sentence, Fixture) {
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& sentence) {
+    const Outcome outcome = transcribe(arguments);
+    BOOST_TEST(outcome.code == 2);
+    BOOST_TEST(outcome.out == "");
+    BOOST_TEST(outcome.err == "captiond: " + sentence + "\n");
+  };
+  refused({"--translate", "Germen", "a.wav"},
+          "--translate is \"Germen\", which is no known language; did you mean \"German\"?");
+  refused({"--translate", "de,German", "a.wav"},
+          "--translate is \"German\", which is the spoken language or there already");
+  refused({"--translate", "en", "a.wav"},
+          "--translate is \"en\", which is the spoken language or there already");
+  refused({"--scenes", "0", "a.wav"}, "--scenes is 0s, allowed is 100ms to 1h");
+  refused({"--scenes", "often", "a.wav"},
+          "--scenes: expected a duration of whole milliseconds such as 500ms, 1.5s, 2m or 1h, "
+          "found \"often\"");
+  refused({"--no-speech", "a.wav"},
+          "--no-speech leaves nothing to write: ask for --scenes as well");
+  refused({"--no-speech", "--scenes", "5", "--translate", "de", "a.wav"},
+          "--no-speech goes with neither --translate nor --partials: both need words");
+  refused({"--output", path("out"), "--partials", "a.wav"},
+          "--partials of --format text are shown on standard output and are not for files: leave "
+          "out --output, or take --format json");
+  refused({"--output", path("out"), "a/talk.wav", "b/talk.mp4"},
+          "--output would write the captions of \"b/talk.mp4\" over those of \"a/talk.wav\", "
+          "which has the same name: caption them into two folders");
+  refused({"--output", model + "/answer.txt", "a.wav"},
+          "--output is \"" + model +
+              "/answer.txt\", which is no folder and cannot be made: Not "
+              "a directory");
 }
 
 BOOST_AUTO_TEST_CASE(the_command_line_is_checked) {
