@@ -2,7 +2,8 @@
 // each beside its limit: the bytes that a step has to read at the read bandwidth, or the
 // multiply-adds at the rate of a large bfloat16 product (fp8 products may beat it), both measured
 // just before. Prints one table, or JSON. Contexts are prefilled one by one with ids of their own,
-// so that nobody reads keys that a neighbour has brought into the cache.
+// so that nobody reads keys that a neighbour has brought into the cache. "host ms" is the time of a
+// step in which the GPU had nothing to do.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,16 +19,15 @@
 #include <vector>
 
 #include "bench/device_rates.h"
+#include "bench/step_limit.h"
 #include "model/engine.h"
 
 namespace {
 
-using captiond::AttentionConfig;
 using captiond::Context;
 using captiond::DeviceRates;
 using captiond::Engine;
-using captiond::LayerType;
-using captiond::TextConfig;
+using captiond::StepLimit;
 using captiond::TokenId;
 
 double seconds_of(const std::function<void()>& body) {
@@ -36,78 +36,9 @@ double seconds_of(const std::function<void()>& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// What one step costs at least.
-class Limit {
- public:
-  Limit(const TextConfig& text, const DeviceRates& rates, captiond::WeightFormat format)
-      : text_(text), rates_(rates), weight_bytes_(bytes_of(format)) {
-    for (const LayerType type : text.layer_types) {
-      const AttentionConfig& attention = text.attention(type);
-      const std::int64_t projections =
-          text.heads + attention.kv_heads + (attention.value_is_key ? 0 : attention.kv_heads);
-      body_ += static_cast<double>(text.hidden_size) *
-               static_cast<double>((projections + text.heads) * attention.head_dim +
-                                   3 * text.intermediate_size);
-    }
-    head_ = static_cast<double>(text.vocab_size * text.hidden_size);
-  }
-
-  // `contexts` rows that each see `length` keys, with the head.
-  double decode_seconds(std::size_t contexts, std::size_t length) const {
-    const double weights = body_ + head_;
-    const auto rows = static_cast<double>(contexts);
-    const double products = std::max(weight_bytes_ * weights / rates_.read_bytes_per_s,
-                                     rows * weights / rates_.multiply_adds_per_s);
-    return products + rows * key_value_bytes(length) / rates_.read_bytes_per_s;
-  }
-
-  // One prompt of `length`, without the head.
-  double prefill_seconds(std::size_t length) const {
-    const auto rows = static_cast<double>(length);
-    const double adds = rows * body_ + attention_adds(length);
-    return std::max(weight_bytes_ * body_ / rates_.read_bytes_per_s,
-                    adds / rates_.multiply_adds_per_s);
-  }
-
- private:
-  // Of one weight; int4 has a bf16 scale for 32 of them.
-  static double bytes_of(captiond::WeightFormat format) {
-    if (format == captiond::WeightFormat::kBf16) return 2.0;
-    return format == captiond::WeightFormat::kInt4 ? 0.5 + 2.0 / 32 : 1.0;
-  }
-  double seen(LayerType type, std::size_t length) const {
-    const auto window = static_cast<std::size_t>(text_.sliding_window);
-    return static_cast<double>(type == LayerType::kSliding ? std::min(length, window) : length);
-  }
-  double key_value_bytes(std::size_t length) const {
-    double bytes = 0;
-    for (const LayerType type : text_.layer_types) {
-      const AttentionConfig& attention = text_.attention(type);
-      bytes +=
-          seen(type, length) * 2 * 2 * static_cast<double>(attention.kv_heads * attention.head_dim);
-    }
-    return bytes;
-  }
-  double attention_adds(std::size_t length) const {
-    double adds = 0;
-    for (const LayerType type : text_.layer_types) {
-      const double whole = seen(type, length);  // the first rows see fewer: a triangle
-      const double keys = whole * (static_cast<double>(length) - whole / 2);
-      adds += keys * 2 * static_cast<double>(text_.heads * text_.attention(type).head_dim);
-    }
-    return adds;
-  }
-
-  const TextConfig& text_;
-  const DeviceRates rates_;
-  const double weight_bytes_;
-  double body_ = 0;
-  double head_ = 0;
-};
-
 class Bench {
  public:
-  Bench(Engine& engine, const Limit& limit, std::size_t tokens)
+  Bench(Engine& engine, const StepLimit& limit, std::size_t tokens)
       : engine_(engine), limit_(limit), tokens_(tokens) {}
 
   // Batches in rising order, at a context of about `length`.
@@ -120,15 +51,21 @@ class Bench {
       }
       for (const auto& context : contexts) context->flush().get();
       std::size_t made = 0;
+      const Engine::Statistics before = engine_.statistics();
       const double took = seconds_of([&] { made = generate(contexts, batch); });
+      const Engine::Statistics after = engine_.statistics();
+      const double host_ms = 1e3 *
+                             (after.busy_s - before.busy_s - after.device_s + before.device_s) /
+                             static_cast<double>(after.steps - before.steps);
       const double rate = static_cast<double>(made) / took;
       const double best = static_cast<double>(batch) / limit_.decode_seconds(batch, length);
       out["decode"].push_back({{"batch", batch},
                                {"context", length},
                                {"tokens_per_s", rate},
                                {"limit_tokens_per_s", best},
-                               {"measured_over_limit", rate / best}});
-      print("decode", batch, length, rate, best);
+                               {"measured_over_limit", rate / best},
+                               {"host_ms_per_step", host_ms}});
+      print("decode", batch, length, rate, best, host_ms);
     }
   }
 
@@ -148,7 +85,7 @@ class Bench {
                               {"tokens_per_s", rate},
                               {"limit_tokens_per_s", best},
                               {"measured_over_limit", rate / best}});
-    print("prefill", 1, length, rate, best);
+    print("prefill", 1, length, rate, best, 0.0);
   }
 
   nlohmann::json out;
@@ -174,13 +111,13 @@ class Bench {
   }
 
   static void print(const char* what, std::size_t batch, std::size_t length, double rate,
-                    double best) {
-    std::fprintf(stderr, "%-8s %6zu %8zu %12.1f %12.1f %7.3f\n", what, batch, length, rate, best,
-                 rate / best);
+                    double best, double host_ms) {
+    std::fprintf(stderr, "%-8s %6zu %8zu %12.1f %12.1f %7.3f %8.3f\n", what, batch, length, rate,
+                 best, rate / best, host_ms);
   }
 
   Engine& engine_;
-  const Limit& limit_;
+  const StepLimit& limit_;
   const std::size_t tokens_;
   std::mt19937 random_{1};
 };
@@ -230,9 +167,9 @@ int main(int argc, char** argv) {
                2 * rates.multiply_adds_per_s / 1e12);
   std::shared_ptr<Engine> engine;
   const double load_s = seconds_of([&] { engine = Engine::open(options); });
-  std::fprintf(stderr, "opened in %.2f s\n%-8s %6s %8s %12s %12s %7s\n", load_s, "what", "batch",
-               "length", "measured /s", "limit /s", "ratio");
-  const Limit limit(engine->config().text, rates, options.weights);
+  std::fprintf(stderr, "opened in %.2f s\n%-8s %6s %8s %12s %12s %7s %8s\n", load_s, "what",
+               "batch", "length", "measured /s", "limit /s", "ratio", "host ms");
+  const StepLimit limit(engine->config().text, rates, options.weights, 2.0);
   Bench bench(*engine, limit, tokens);
   bench.out["load_s"] = load_s;
   bench.out["read_gb_s"] = rates.read_bytes_per_s / 1e9;

@@ -65,6 +65,13 @@ void measure_products(DeviceRates& rates) {
   at::Tensor c = at::empty({kSide, kSide}, options);
   rates.multiply_adds_per_s =
       static_cast<double>(kSide) * kSide * kSide / seconds_of([&] { at::mm_out(c, a, b); });
+  const at::Tensor a8 = a.to(at::kFloat8_e4m3fn);
+  const at::Tensor b8 = b.to(at::kFloat8_e4m3fn).t();
+  const at::Tensor one = at::ones({}, options.dtype(at::kFloat));
+  rates.fp8_multiply_adds_per_s =
+      static_cast<double>(kSide) * kSide * kSide / seconds_of([&] {
+        at::_scaled_mm_out(c, a8, b8, one, one, {}, {}, at::kBFloat16, /*use_fast_accum=*/true);
+      });
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 
 #include "model/bfloat16.h"
 #include "model/check.h"
+#include "model/cuda_clock.h"
 #include "model/cuda_graph.h"
 #include "model/cuda_kv_storage.h"
 #include "model/cuda_media.h"
@@ -107,6 +108,7 @@ class CudaForward final : public Forward {
   CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint, const ForwardSetting& setting);
 
   void run(const Step& step, const RowSink& sink) override;
+  double device_seconds() const override { return clock_.seconds(); }
 
   std::string report(const CudaDevice& before) const;
 
@@ -140,6 +142,7 @@ class CudaForward final : public Forward {
   CudaStep step_;
   CudaMedia media_;
   CudaOutputs outputs_;
+  CudaClock clock_;
   std::array<DeviceMemory, kKvGroupCount> inverse_frequency_;
   const Buffers buffers_;
   std::map<std::pair<Pass, std::size_t>, CudaGraph> graphs_;  // by pass and rows of kBuckets
@@ -235,7 +238,8 @@ void CudaForward::capture_graphs() {
     for (const Pass pass : {Pass::kSingle, Pass::kDecode}) {
       if (pass == Pass::kSingle && rows > kFusedRowsMax) continue;
       // Padding alone: it loads every kernel, which a capture cannot, and computes nothing.
-      step_.send({}, rows, products_.stream());
+      step_.write({}, rows);
+      step_.send(products_.stream());
       const auto body = [&] {
         embed_tokens(rows);
         run_layers(rows, pass);
@@ -268,7 +272,9 @@ void CudaForward::run(const Step& step, const RowSink& sink) {
     const bool in_graph = pass != Pass::kMixed && step.rows() > 0;
     const std::size_t rows =
         in_graph ? *std::lower_bound(kBuckets.begin(), kBuckets.end(), step.rows()) : step.rows();
-    step_.send(step, rows, products_.stream());
+    step_.write(step, rows);
+    clock_.begin(products_.stream());
+    step_.send(products_.stream());
     copy_pages();
     if (in_graph) {
       graphs_.at({pass, rows}).launch(products_.stream());
@@ -277,8 +283,10 @@ void CudaForward::run(const Step& step, const RowSink& sink) {
       media_.embed(step, buffers_.hidden.as<Value>(), products_);
       run_layers(rows, pass);
     }
-    outputs_.hand_over(step, buffers_.hidden.as<Value>(), step_.outputs(), products_, sink);
+    clock_.end(products_.stream());
+    outputs_.hand_over(step, buffers_.hidden.as<Value>(), step_.outputs(), products_, clock_, sink);
     products_.synchronize();
+    clock_.add();
   } catch (...) {
     // Nothing of this step may still be under way when the next one writes the pinned memory. A
     // second failure says nothing new.

@@ -73,12 +73,13 @@ CudaOutputs::~CudaOutputs() = default;
 
 void CudaOutputs::hand_over(const Step& step, const __nv_bfloat16* hidden,
                             const std::int32_t* output_rows, const CudaProducts& products,
-                            const RowSink& sink) {
+                            CudaClock& clock, const RowSink& sink) {
   const std::size_t total = step.heads.size() + step.outputs.size();
   for (std::size_t first = 0; first < total;) {
     const Block block = block_at(step, first);
     compute(step, block, hidden, output_rows, products);
     fetch(block, products);
+    clock.end(products.stream());
     products.synchronize();
     hand_over(step, block, sink);
     first += block.count;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/checkpoint.h"
+#include "model/cuda_clock.h"
 #include "model/cuda_memory.h"
 #include "model/cuda_products.h"
 #include "model/cuda_weights.h"
@@ -21,11 +22,12 @@ class CudaOutputs {
   CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weights);
   ~CudaOutputs();
 
-  // Hands over all heads and outputs of `step` in order, waiting for the GPU once a block of them.
+  // Hands over all heads and outputs of `step` in order, waiting for the GPU once a block of them;
+  // `clock` is stopped behind each block.
   // hidden [rows, hidden_size] and output_rows (those of Step::outputs) are device memory, read
   // behind what `products` has enqueued so far.
   void hand_over(const Step& step, const __nv_bfloat16* hidden, const std::int32_t* output_rows,
-                 const CudaProducts& products, const RowSink& sink);
+                 const CudaProducts& products, CudaClock& clock, const RowSink& sink);
 
   std::size_t device_bytes() const;
 

@@ -79,7 +79,7 @@ const kernels::KvPageCopy* CudaStep::copies(KvGroup group) const {
                                                       layout_.copies[index_of(group)]);
 }
 
-void CudaStep::send(const Step& step, std::size_t rows, CUstream_st* stream) {
+void CudaStep::write(const Step& step, std::size_t rows) {
   if (rows > setting_.rows_max) {
     throw std::runtime_error("A step of " + std::to_string(rows) +
                              " rows does not fit the GPU's buffers, which are for " +
@@ -92,6 +92,9 @@ void CudaStep::send(const Step& step, std::size_t rows, CUstream_st* stream) {
   write_ids(step, rows);
   for (const KvGroup group : kKvGroups) write_kv_rows(step, rows, group);
   write_kernel_rows(step);
+}
+
+void CudaStep::send(CUstream_st* stream) const {
   kernels::check_cuda(cudaMemcpyAsync(device_.data(), pinned_.data(),
                                       layout_.pages + pages_used_ * sizeof(std::int32_t),
                                       cudaMemcpyHostToDevice, stream),

@@ -42,10 +42,12 @@ class CudaStep {
   CudaStep(const CudaStep&) = delete;
   CudaStep& operator=(const CudaStep&) = delete;
 
-  // Writes `step` with padding up to `rows` rows (>= step.rows()) and sends it. What was sent
+  // Writes `step` with padding up to `rows` rows (>= step.rows()) into pinned memory. What was sent
   // before has arrived. Throws std::runtime_error for a step with more rows or pages than there is
   // room for.
-  void send(const Step& step, std::size_t rows, CUstream_st* stream);
+  void write(const Step& step, std::size_t rows);
+  // Enqueues the copy of what was written.
+  void send(CUstream_st* stream) const;
 
   // Device; valid for the step sent last.
   const std::int32_t* ids() const;                     // [rows], -1: media or padding

@@ -131,6 +131,9 @@ class Engine {
     std::uint64_t rows = 0;  // positions computed
     std::uint64_t tokens_generated = 0;
     std::uint64_t draft_accepted = 0;
+    double busy_s = 0.0;     // of the engine's thread, while there was work
+    double forward_s = 0.0;  // of these in the forward pass, until its results were there
+    double device_s = 0.0;   // of these while a GPU computed; 0 on the CPU
     std::size_t kv_pages_used = 0;
     std::size_t kv_pages_total = 0;
   };

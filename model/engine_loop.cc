@@ -69,11 +69,24 @@ void EngineLoop::run() {
       if (!busy()) return;
       take_inbox();
     }
+    const auto began = std::chrono::steady_clock::now();
     settle();
     StepPlan plan = scheduler_.plan(sequences_);
     if (!plan.sequences.empty()) execute(plan);
     settle();
+    count_time(began);
   }
+}
+
+void EngineLoop::count_time(std::chrono::steady_clock::time_point began) {
+  const auto seconds = [](std::chrono::steady_clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  const double busy_s = seconds(std::chrono::steady_clock::now() - began);
+  const std::lock_guard lock(mutex_);
+  statistics_.busy_s += busy_s;
+  statistics_.forward_s = seconds(in_forward_);
+  statistics_.device_s = forward_->device_seconds();
 }
 
 void EngineLoop::take_inbox() {
@@ -116,6 +129,7 @@ void EngineLoop::execute(StepPlan& plan) {
     return std::any_of(failed.begin(), failed.end(),
                        [&](const auto& entry) { return entry.first == sequence; });
   };
+  const auto began = std::chrono::steady_clock::now();
   try {
     forward_->run(plan.step, [&](std::size_t index, const RowResult& result) {
       const OutputUse& use =
@@ -132,6 +146,7 @@ void EngineLoop::execute(StepPlan& plan) {
     plan.sequences.clear();
     return;
   }
+  in_forward_ += std::chrono::steady_clock::now() - began;
   for (const auto& [sequence, error] : failed) {
     sequence->fail(error);
     std::erase(plan.sequences, sequence);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -68,6 +69,7 @@ class EngineLoop {
   void take_inbox();  // needs mutex_
   void settle();
   void execute(StepPlan& plan);
+  void count_time(std::chrono::steady_clock::time_point began);
   void complete(const StepPlan& plan);
   void remove_dead();
 
@@ -86,6 +88,7 @@ class EngineLoop {
   KvPools pools_;  // constant after construction
   Scheduler scheduler_;
   std::vector<std::shared_ptr<Sequence>> sequences_;
+  std::chrono::steady_clock::duration in_forward_{};
 
   std::thread thread_;  // constant between start() and stop()
 };

@@ -36,6 +36,10 @@ class Forward {
   // std::exception when the pass fails: the rows' pages then hold rubbish, other pages are intact.
   virtual void run(const Step& step, const RowSink& sink) = 0;
 
+  // How long a GPU has computed for all steps so far, from its first copy of a step to its last; 0
+  // where the CPU computes.
+  virtual double device_seconds() const { return 0.0; }
+
  protected:
   Forward() = default;
 };
