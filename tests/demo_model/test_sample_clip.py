@@ -2,27 +2,44 @@
 
 import pathlib
 import sys
+import tempfile
 import unittest
 
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tools.demo_model import sample_clip, sentences, store  # noqa: E402
+from tools.demo_model import sample_clip, store  # noqa: E402
 
 RATE = store.RATE_HZ
 SETTINGS = {"seed": 1, "hiss": 0.0004, "noise_from_s": 2, "noise_decibels": 20}
 
 
+HELD = {"Hello there.": "Hallo."}
+
+
 class Parts(unittest.TestCase):
     def test_pauses_and_sentences_keep_their_order(self):
-        parts = sample_clip.parts_of([0.5, {"a": "Hello there."}, 2], {"a"}, set())
+        parts = sample_clip.parts_of([0.5, {"a": "Hello there."}, 2], {"a"}, HELD)
         self.assertEqual(parts, [0.5, ("a", "Hello there."), 2.0])
 
     def test_a_voice_or_a_sentence_of_training_is_refused(self):
         with self.assertRaisesRegex(ValueError, "voice b"):
-            sample_clip.parts_of([{"b": "Hello there."}], {"a"}, set())
-        with self.assertRaisesRegex(ValueError, "Hello there"):
-            sample_clip.parts_of([{"a": "Hello there."}], {"a"}, {sentences.normalise("hello there")})
+            sample_clip.parts_of([{"b": "Hello there."}], {"a"}, HELD)
+        with self.assertRaisesRegex(ValueError, "Hello you"):
+            sample_clip.parts_of([{"a": "Hello you."}], {"a"}, HELD)
+
+    def test_a_sentence_is_held_only_if_no_table_trains_on_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            work = pathlib.Path(folder)
+            (work / "parallel.tsv").write_text("".join("\t".join(row) + "\n" for row in [
+                ("One.", "Eins.", "Uno.", "template-x", "held"),
+                ("Two.", "Zwei.", "Dos.", "template-x", "train"),
+                ("Three.", "Drei.", "Tres.", "template-x", "held-template"),
+                ("Four.", "Vier.", "Cuatro.", "template-x", "held"),
+            ]), encoding="utf-8")
+            (work / "sentences.tsv").write_text(
+                "speech\ttrain\tfour\nparallel-template-x\theld\tOne.\n", encoding="utf-8")
+            self.assertEqual(sample_clip.held_sentences(work), {"One.": "Eins.", "Three.": "Drei."})
 
 
 class Background(unittest.TestCase):

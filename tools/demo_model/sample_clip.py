@@ -1,7 +1,8 @@
-"""`make-clip`: a one-minute video with sound from held-out voices, own sentences and held-out scenes.
+"""`make-clip`: a one-minute video with sound from held-out voices, sentences and scenes.
 
-Three files lie beside each other: NAME.webm (VP8 and Opus), NAME.txt with the spoken words, and
-NAME.scenes.txt with a line for each scene: the second from which it is shown, a tab, its sentence."""
+Four files lie beside each other: NAME.webm (VP8 and Opus), NAME.txt with the spoken sentences, one
+a line, NAME.de.txt with the German of each, and NAME.scenes.txt with a line for each scene: the
+second from which it is shown, a tab, its sentence."""
 
 import pathlib
 import random
@@ -16,27 +17,26 @@ from . import phonemes, pictures, scenes, sentences, sprites, store
 SETTINGS = pathlib.Path(__file__).with_name("clip.yaml")
 
 
-def known_sentences(work):
-    """Normalised sentences of the tables that speech and translations for training are made of."""
+def held_sentences(work):
+    """English -> German of the parallel sentences that no table trains on."""
     from . import text
-    known = {sentences.normalise(row[2]) for row in text.read(work / "sentences.tsv")}
-    parallel = work / "parallel.tsv"
-    if parallel.exists():
-        lines = parallel.read_text(encoding="utf-8").splitlines()
-        known |= {sentences.normalise(line.split("\t")[0]) for line in lines}
-    return known
+    trained = {sentences.normalise(row[2]) for row in text.read(work / "sentences.tsv") if row[1] == "train"}
+    rows = list(text.parallel_lines(work / "parallel.tsv"))
+    trained |= {sentences.normalise(row[0]) for row in rows if row[4] == "train"}
+    return {row[0]: row[1] for row in rows
+            if row[4] != "train" and sentences.normalise(row[0]) not in trained}
 
 
-def parts_of(speech, held_voices, known):
-    """[(voice, sentence) or pause in seconds] of the settings; refuses what training has seen."""
+def parts_of(speech, held_voices, held):
+    """[(voice, sentence) or pause in seconds] of the settings; refuses what training may see."""
     parts = []
     for entry in speech:
         if isinstance(entry, dict):
             (voice, text), = entry.items()
             if voice not in held_voices:
                 raise ValueError(f"the sample's voice {voice} is not held out, expected one of {sorted(held_voices)}")
-            if sentences.normalise(text) in known:
-                raise ValueError(f"the sample's sentence is in a table of sentences: {text}")
+            if text not in held:
+                raise ValueError(f"the sample's sentence is none of the held-out parallel sentences: {text}")
             parts.append((voice, text))
         else:
             parts.append(float(entry))
@@ -121,18 +121,23 @@ def encode(samples, shown, settings, path):
 
 
 def make(settings, speech_settings, work, sprite_file, path):
-    """Writes the three files of the sample; as many whole scenes as the speech is long."""
+    """Writes the four files of the sample; as many whole scenes as the speech is long."""
     from . import speech
     work, path = pathlib.Path(work), pathlib.Path(path)
-    material = speech.Material(speech_settings, work)
-    parts = parts_of(settings["speech"], set(speech_settings["held_voices"]), known_sentences(work))
+    material, held = speech.Material(speech_settings, work), held_sentences(work)
+    parts = parts_of(settings["speech"], set(speech_settings["held_voices"]), held)
     samples = speak(parts, material, settings["seed"])
     number = -(-len(samples) // (store.RATE_HZ * settings["scene_seconds"]))
     seconds = number * settings["scene_seconds"]
     shown = paint(settings, number, sprite_file)
     encode(with_background(samples, settings, seconds), shown, settings, path)
-    spoken = " ".join(part[1] for part in parts if not isinstance(part, float))
-    path.with_suffix(".txt").write_text(spoken + "\n", encoding="utf-8")
-    lines = [f"{place * settings['scene_seconds']}\t{text}\n" for place, (_, text) in enumerate(shown)]
-    path.with_suffix(".scenes.txt").write_text("".join(lines), encoding="utf-8")
+    spoken = [part[1] for part in parts if not isinstance(part, float)]
+    write_lines(path.with_suffix(".txt"), spoken)
+    write_lines(path.with_suffix(".de.txt"), [held[sentence] for sentence in spoken])
+    write_lines(path.with_suffix(".scenes.txt"),
+                [f"{place * settings['scene_seconds']}\t{text}" for place, (_, text) in enumerate(shown)])
     print(f"{path}: {seconds} s, {number} scenes, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def write_lines(path, lines):
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
