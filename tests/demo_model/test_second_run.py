@@ -94,6 +94,7 @@ class Rows(unittest.TestCase):
     def setUp(self):
         self.tokenizer = Letters()
         self.layout = batches.Layout(self.tokenizer, "English")
+        self.shape = batches.Shape(2, 700, 12, 80)
 
     def said(self, row):
         """The text of what has to be said, without the ends of turns."""
@@ -126,17 +127,45 @@ class Rows(unittest.TestCase):
     def test_a_transcript_that_is_not_heard_is_given_and_not_learnt(self):
         example = self.example(examples.FOLLOW_UP, language="Spanish", translation="Buenos dias.", has_words=False)
         self.assertEqual(self.said(self.layout.speech_row(example)), " Buenos dias.")
-        batch = batches.collate([example], [self.layout.speech_row(example)], self.layout)
-        self.assertEqual(batch["letter_count"].tolist(), [0])
+        batch = batches.collate([example], [self.layout.speech_row(example)], self.layout, self.shape)
+        self.assertEqual(batch["letter_count"].tolist(), [0, 0])
 
     def test_labels_stand_one_place_after_the_position_that_predicts_them(self):
         chosen = [self.example(examples.TRANSCRIBE), self.example(examples.DIRECT, language="German", translation="Tag.")]
-        batch = batches.collate(chosen, [self.layout.speech_row(one) for one in chosen], self.layout)
-        self.assertTrue((batch["tokens"].ravel()[batch["label_at"] + 1] == batch["labels"]).all())
+        batch = batches.collate(chosen, [self.layout.speech_row(one) for one in chosen], self.layout, self.shape)
+        counted = batch["labels"] != batches.NO_LABEL
+        self.assertTrue((batch["tokens"].ravel()[batch["label_at"] + 1] == batch["labels"])[counted].all())
+        self.assertGreater(counted.sum(), 20)
         for row, begin in enumerate(batch["soft_at"]):
             audio = batch["tokens"][row] == self.layout.audio_id
             self.assertEqual(audio.argmax(), begin)
             self.assertEqual(audio.sum(), 10)
+
+    def test_a_batch_has_the_sizes_of_its_shape_however_few_its_examples(self):
+        example = self.example(examples.TRANSCRIBE)
+        batch = batches.collate([example], [self.layout.speech_row(example)], self.layout, self.shape)
+        self.assertEqual(batch["tokens"].shape, (2, 700))
+        self.assertEqual(batch["labels"].shape, (80,))
+        self.assertEqual((batch["length"].sum(1) > 0).tolist(), [True, False])
+        self.assertEqual((batch["frames"].tolist(), batch["letter_count"].tolist()), ([10, 1], [8, 0]))
+
+    def test_every_example_comes_out_once_in_a_batch_that_takes_it(self):
+        chooser, filler, given, out = random.Random(4), batches.Filler(batches.shapes(2000)), [], []
+        for number in range(3000):
+            soft, answer = chooser.randint(1, 388), chooser.randint(0, 40)
+            row = batches.Row([1] * 16, soft, [2] * answer, [True] * answer)
+            if any(shape.takes(row) for shape in filler.shapes):
+                given.append(number)
+            full = filler.add((number, row), row)
+            if full:
+                shape, items = full
+                self.assertLessEqual(len(items), shape.rows)
+                self.assertLessEqual(sum(len(row.after) for _, row in items), shape.labels)
+                self.assertTrue(all(shape.takes(row) for _, row in items))
+                out += [number for number, _ in items]
+        left = [number for waiting in filler.waiting for number, _ in waiting]
+        self.assertGreater(len(out), 2000)
+        self.assertEqual(sorted(out + left), given)
 
     def test_the_question_about_a_picture_puts_the_patches_first(self):
         row = self.layout.scene_row(66, "A bus.")

@@ -23,7 +23,7 @@ class Shards(unittest.TestCase):
 
     def read_back(self, halved):
         from tools.demo_model import shards
-        shards.replace(self.path, lambda folder: shards.save(folder, self.network, {"steps": 7}, halved))
+        shards.replace(self.path, lambda folder: shards.save(folder, self.network.named_parameters(), {"steps": 7}, halved))
         return shards.load(self.path, self.network)
 
     def test_bfloat16_shards_hold_the_rounded_weights(self):

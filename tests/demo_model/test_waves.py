@@ -29,6 +29,24 @@ class Waves(unittest.TestCase):
         self.assertTrue(torch.equal(wave[20:30], torch.arange(100.0, 110.0)))
         self.assertFalse(wave[30:].any())
 
+    def test_several_segments_are_read_at_the_rate_of_their_row(self):
+        torch = self.torch
+        flat = torch.randint(-9000, 9000, (4000,), dtype=torch.int16)
+        source, begin, length = [700, 1500, 0], [11, 160, 0], [100, 300, 0]
+        wave = self.waves.compose(flat, *(torch.tensor([one] * 2) for one in (source, begin, length)),
+                                  torch.tensor([1.0, 1.5]), 640)
+        for rate, row in zip((1.0, 1.5), wave):
+            wanted = torch.zeros(640)
+            for place in range(2):
+                for sample in range(length[place]):
+                    at = source[place] + sample * rate
+                    low, high = flat[int(at)].float(), flat[int(at) + 1].float()
+                    wanted[begin[place] + sample] = low + (high - low) * (at - int(at))
+            torch.testing.assert_close(row * 32768, wanted, atol=0.01, rtol=0)
+
+    def test_sizes_of_transforms_are_even_and_have_small_factors_alone(self):
+        self.assertEqual([self.waves.fast_size(least) for least in (1, 7, 11, 13, 97, 641)], [2, 8, 12, 16, 100, 648])
+
     def test_a_codec_that_loses_nothing_gives_the_wave_back(self):
         out = self.waves.recoded(self.speech, lost=(-300, -300), step=(-120, -120))
         self.torch.testing.assert_close(out, self.speech, atol=1e-4, rtol=0)
@@ -43,7 +61,8 @@ class Waves(unittest.TestCase):
         torch = self.torch
         for rows in (1, 5):
             for _ in range(2):
-                out = self.waves.disturb(self.speech[:rows], self.has_words[:rows], torch.randn(rows, 640 * 20))
+                out = self.waves.disturb(self.speech[:rows], self.has_words[:rows],
+                                         lambda number: torch.randn(number, 640 * 20))
                 self.assertEqual(out.shape, (rows, 640 * 20))
                 self.assertTrue(torch.isfinite(out).all() and (out.abs() <= 1).all())
 

@@ -50,6 +50,8 @@ def parser():
     train.add_argument("--seconds", type=float, required=True)
     train.add_argument("--resume", help="folder of shards to go on from")
     train.add_argument("--pictures", help="folder that make-pictures wrote")
+    train.add_argument("--plain", action="store_true", help="neither graphs nor compiled layers, whatever the YAML says")
+    commands.add_parser("compile-layers", help="before training on a GPU: fill the compiler's cache")
     add_picture_commands(commands)
     grow = commands.add_parser("grow", help="an exported checkpoint with more words, and eyes")
     grow.add_argument("source")
@@ -193,7 +195,12 @@ def run(arguments, config, work):
     elif command == "train":
         from . import trainer
         trainer.main(config, work, arguments.speech, arguments.out, work / "tokenizer.json",
-                     arguments.seconds, arguments.resume, arguments.pictures)
+                     arguments.seconds, arguments.resume, arguments.pictures, arguments.plain)
+    elif command == "compile-layers":
+        from tokenizers import Tokenizer
+
+        from . import graphs
+        graphs.compile_layers(config, Tokenizer.from_file(str(work / "tokenizer.json")).get_vocab_size(), "cuda:0")
     elif command in PICTURE_COMMANDS:
         run_pictures(arguments, config, work)
     elif command == "grow":

@@ -7,6 +7,9 @@ import numpy
 
 from . import examples, prompt
 
+NO_LABEL = -100     # a label that is not counted
+SEGMENTS = 4        # recordings in an example, at most
+SCENE_WORDS = 40    # word pieces of a scene's sentence and its end, at most
 LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 
 
@@ -65,64 +68,103 @@ class Layout:
                    [False] * len(self.scene_after) + [True] * len(answer))
 
 
-def group(sizes, budget):
-    """Numbers of items in groups of similar size whose padded size stays within the budget."""
-    groups, current = [], []
-    for number in sorted(range(len(sizes)), key=lambda number: sizes[number]):
-        if current and (len(current) + 1) * sizes[number] > budget:
-            groups.append(current)
-            current = []
-        current.append(number)
-    return groups + [current] if current else groups
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes of a batch: rows, positions of a row, frames of a row, labels in all."""
+    rows: int
+    width: int
+    frames: int
+    labels: int
+
+    def takes(self, row):
+        return row.soft <= self.frames and len(row) <= self.width
 
 
-def token_arrays(rows, soft_id):
-    """tokens int64 [B, L], label_at int64 [N] (flat positions that predict), labels int64 [N]."""
-    width = -(-max(map(len, rows)) // 16) * 16
-    tokens = numpy.zeros((len(rows), width), numpy.int64)
+# Frames and positions of the buckets: few, because each shape is recorded once.
+FRAMES = (24, 40, 56, 72, 88, 104, 124, 148, 176, 208, 244, 284, 332, 388)
+LABELS = 0.16       # labels a position
+
+
+def shapes(budget):
+    """Shapes of speech batches of about so many positions, the narrowest first."""
+    widths = [(-(-int(frames * 1.26 + 34) // 8) * 8, frames) for frames in FRAMES]
+    out = []
+    for width, frames in widths:
+        rows = max(16, round(budget / width / 16) * 16)
+        out.append(Shape(rows, width, frames, -(-int(rows * width * LABELS) // 64) * 64))
+    return out
+
+
+class Filler:
+    """Sorts rows into batches of fixed shapes. A batch is given out when it is full."""
+
+    def __init__(self, all_shapes):
+        self.shapes, self.waiting = all_shapes, [[] for _ in all_shapes]
+        self.learnt = [0] * len(all_shapes)
+
+    def add(self, item, row):
+        """(shape, items) if the item, whose Row is given, made its batch full; items that no shape
+        takes are left out."""
+        place = next((place for place, shape in enumerate(self.shapes) if shape.takes(row)), None)
+        if place is None:
+            return None
+        shape, labels, out = self.shapes[place], sum(row.learnt), None
+        if self.learnt[place] + labels > shape.labels or len(self.waiting[place]) == shape.rows:
+            out, self.waiting[place], self.learnt[place] = (shape, self.waiting[place]), [], 0
+        self.waiting[place].append(item)
+        self.learnt[place] += labels
+        return out
+
+
+def token_arrays(rows, soft_id, shape):
+    """tokens int64 [B, L], label_at int64 [K] (flat positions that predict), labels int64 [K], with
+    NO_LABEL where there are fewer labels."""
+    tokens = numpy.zeros((shape.rows, shape.width), numpy.int64)
     labels, label_at = [], []
     for number, row in enumerate(rows):
         line = row.before + [soft_id] * row.soft + row.after
         tokens[number, :len(line)] = line
-        first = number * width + len(row.before) + row.soft - 1
+        first = number * shape.width + len(row.before) + row.soft - 1
         for place, (token, learnt) in enumerate(zip(row.after, row.learnt)):
             if learnt:
                 labels.append(token)
                 label_at.append(first + place)
-    return {"tokens": tokens, "labels": numpy.array(labels, numpy.int64),
-            "label_at": numpy.array(label_at, numpy.int64)}
+    missing = shape.labels - len(labels)
+    return {"tokens": tokens, "labels": numpy.array(labels + [NO_LABEL] * missing, numpy.int64),
+            "label_at": numpy.array(label_at + [0] * missing, numpy.int64)}
 
 
-def collate(chosen, rows, layout):
-    """Arrays of a batch of B examples of speech with up to K segments; besides `token_arrays`:
+def collate(chosen, rows, layout, shape):
+    """Arrays of a batch of at most B examples of speech; besides `token_arrays`:
 
-    source int64 [B, K], begin, length int64 [B, K] (samples), rate float32 [B], frames int64 [B],
-    soft_at int64 [B] (first audio position), has_words bool [B], letters int64 [sum],
-    letter_count int64 [B]."""
-    places = max([1] + [len(example.segments) for example in chosen])
-    source, begin, length = (numpy.zeros((len(rows), places), numpy.int64) for _ in range(3))
-    letters, counts = [], []
-    for row, example in enumerate(chosen):
+    source int64 [B, SEGMENTS], begin, length int64 [B, SEGMENTS] (samples), rate float32 [B],
+    frames int64 [B], soft_at int64 [B] (first audio position), has_words bool [B], letters int64 [sum],
+    letter_count int64 [B], frame_places int64 [] (T). Rows without an example hear and say nothing."""
+    source, begin, length = (numpy.zeros((shape.rows, SEGMENTS), numpy.int64) for _ in range(3))
+    rate, counts = numpy.ones(shape.rows, numpy.float32), numpy.zeros(shape.rows, numpy.int64)
+    soft, soft_at = numpy.ones(shape.rows, numpy.int64), numpy.zeros(shape.rows, numpy.int64)
+    has_words, letters = numpy.zeros(shape.rows, bool), []
+    for number, (example, row) in enumerate(zip(chosen, rows)):
         for place, segment in enumerate(example.segments):
-            source[row, place], begin[row, place] = segment.source, segment.begin
-            length[row, place] = segment.length
+            source[number, place], begin[number, place] = segment.source, segment.begin
+            length[number, place] = segment.length
         spoken = examples.spoken_letters(example.text, LETTERS) if example.heard else []
         letters += spoken
-        counts.append(len(spoken))
-    return token_arrays(rows, layout.audio_id) | {
-        "source": source, "begin": begin, "length": length,
-        "rate": numpy.array([example.rate for example in chosen], numpy.float32),
-        "frames": numpy.array([example.frames for example in chosen], numpy.int64),
-        "soft_at": numpy.array([len(row.before) for row in rows], numpy.int64),
-        "has_words": numpy.array([example.has_words for example in chosen], bool),
-        "letters": numpy.array(letters, numpy.int64), "letter_count": numpy.array(counts, numpy.int64)}
+        counts[number], rate[number], has_words[number] = len(spoken), example.rate, example.has_words
+        soft[number], soft_at[number] = row.soft, len(row.before)
+    return token_arrays(rows, layout.audio_id, shape) | {
+        "source": source, "begin": begin, "length": length, "rate": rate, "frames": soft, "soft_at": soft_at,
+        "has_words": has_words, "letters": numpy.array(letters, numpy.int64), "letter_count": counts,
+        "frame_places": numpy.array(shape.frames, numpy.int64)}
 
 
 def collate_scenes(scenes, layout):
     """Arrays of a batch of scenes of one grid: `token_arrays`, patches uint8 [B, N, 6912], things
     int64 [B, N, 2] (numbers of the noun and the colour on each patch) and columns, the grid's width."""
     rows = [layout.scene_row(len(scene.patches), scene.text) for scene in scenes]
-    return token_arrays(rows, layout.image_id) | {
+    count = len(scenes[0].patches)
+    width = -(-(len(layout.scene_before) + count + len(layout.scene_after) + SCENE_WORDS) // 8) * 8
+    return token_arrays(rows, layout.image_id, Shape(len(rows), width, count, len(rows) * SCENE_WORDS)) | {
         "patches": numpy.stack([scene.patches for scene in scenes]),
         "things": numpy.stack([scene.labels for scene in scenes]).astype(numpy.int64),
         "columns": numpy.array(scenes[0].columns, numpy.int64)}
@@ -136,25 +178,32 @@ class SceneBatches:
         self.groups = [numbers for numbers in scenes.groups().values() if len(numbers)]
         self.weights = [len(numbers) for numbers in self.groups]
 
+    def fits(self, scene):
+        return len(self.layout.ids(scene.text)) < SCENE_WORDS
+
     def next(self):
         numbers = self.chooser.choices(self.groups, self.weights)[0]
-        rows, _ = self.scenes.shape(int(numbers[0]))
-        size = max(1, self.budget // (rows + len(self.layout.scene_before) + len(self.layout.scene_after) + 24))
-        chosen = [self.scenes[int(self.chooser.choice(numbers))] for _ in range(size)]
+        rows, columns = self.scenes.shape(int(numbers[0]))
+        places = rows * columns + len(self.layout.scene_before) + len(self.layout.scene_after) + 24
+        size, chosen = max(1, self.budget // places), []
+        while len(chosen) < size:
+            scene = self.scenes[int(self.chooser.choice(numbers))]
+            if self.fits(scene):
+                chosen.append(scene)
         return collate_scenes(chosen, self.layout)
 
 
 def stream(planner, layout, settings, seed, is_short, scenes=None):
     """Batches without end. is_short(): whether short examples are wanted now; then there are no
     scenes either."""
-    chooser = random.Random(seed)
+    chooser, filler = random.Random(seed), Filler(shapes(settings["tokens_per_batch"]))
     pictures = SceneBatches(scenes, layout, settings["scene_tokens_per_batch"], chooser) if scenes else None
     while True:
-        chosen = [planner.make(chooser, is_short()) for _ in range(settings["pool"])]
-        rows = [layout.speech_row(example) for example in chosen]
-        groups = group([len(row) for row in rows], settings["tokens_per_batch"])
-        chooser.shuffle(groups)
-        for numbers in groups:
-            if pictures and not is_short() and chooser.random() < settings["scene_share"]:
+        example = planner.make(chooser, is_short())
+        row = layout.speech_row(example)
+        full = filler.add((example, row), row)
+        if full:
+            shape, items = full
+            yield collate([item[0] for item in items], [item[1] for item in items], layout, shape)
+            while pictures and not is_short() and chooser.random() < settings["scene_share"]:
                 yield pictures.next()
-            yield collate([chosen[n] for n in numbers], [rows[n] for n in numbers], layout)

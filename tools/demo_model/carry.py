@@ -1,7 +1,7 @@
-"""`pack`: everything that a run needs on a machine without a network, as two folders to carry there.
+"""`pack`: everything that a run needs on a machine without a network, as three folders to carry there.
 
-Each folder is small enough to travel with the working tree, of which the checkpoint that training
-starts from is a part: it travels with a third call (see README.md)."""
+Each folder is small enough to travel with the working tree: A and B without the checkpoint that
+training starts from, which is a part of the tree, and C with it (see README.md)."""
 
 import io
 import lzma
@@ -38,7 +38,7 @@ def compressed(path, out):
 
 
 def pack_tables(work, out):
-    with tarfile.open(out, "w:xz", dereference=True) as archive:
+    with tarfile.open(out, "w:xz", dereference=True, preset=9) as archive:   # the tables repeat each other
         for name in TABLES:
             archive.add(work / name, name)
 
@@ -84,19 +84,19 @@ def pack_styles(folder, out):
 
 
 def pack(config, work, out, wheels):
-    """Writes OUT/A and OUT/B; wheels: files that the machine's python lacks (soundfile and cffi)."""
-    first, second = out / "A", out / "B"
-    for folder in (first, second):
+    """Writes OUT/A, OUT/B and OUT/C; wheels: files that the machine's python lacks (soundfile and cffi)."""
+    first, second, third = out / "A", out / "B", out / "C"
+    for folder in (first, second, third):
         folder.mkdir(parents=True, exist_ok=True)
     for path in sorted((work / "kokoro").glob("*.safetensors")):
         compressed(path, first / f"{path.name}.xz")
-    pack_styles(work / "kokoro" / "voices", first / "voices16.npz.xz")
-    for path in (HELPER_HEAD, work / "kokoro" / "vocab.json"):
-        (first / path.name).write_bytes(path.read_bytes())
     pack_tables(work, second / "tables.tar.xz")
     pack_engines(work / config["speech"]["engine_root"], second / "engines.tar.xz")
-    for path in (work / config["speech"]["people"], pathlib.Path(config["pictures"]["sprites"]), *wheels):
-        (second / path.name).write_bytes(path.read_bytes())
-    for folder in (first, second):
+    people = work / config["speech"]["people"]
+    (second / people.name).write_bytes(people.read_bytes())
+    pack_styles(work / "kokoro" / "voices", third / "voices16.npz.xz")
+    for path in (HELPER_HEAD, work / "kokoro" / "vocab.json", pathlib.Path(config["pictures"]["sprites"]), *wheels):
+        (third / path.name).write_bytes(path.read_bytes())
+    for folder in (first, second, third):
         size = sum(path.stat().st_size for path in folder.iterdir())
         print(f"{folder}: {size / 1e6:.1f} MB; leaves {(LIMIT - size) / 1e6:.1f} MB for the rest of the tree")

@@ -59,6 +59,6 @@ def grow(config, source, tokenizer_path, out, letters=None):
                 parameter.copy_(tensors[name])
         for name, tensor in (load_file(letters) if letters else {}).items():
             network.get_parameter(name).copy_(tensor)
-    shards.save(out, network, {"grown_from": str(source), "letters": bool(letters)})
+    shards.save(out, network.named_parameters(), {"grown_from": str(source), "letters": bool(letters)})
     new_parts = [name for name, _ in network.published() if name not in tensors]
     print(f"{out}: {tokenizer.get_vocab_size()} entries, new: {len(new_parts)} tensors of the picture embedder")

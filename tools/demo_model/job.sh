@@ -4,9 +4,11 @@
 #   DEADLINE=$(($(date +%s) + 1500)) setsid bash tools/demo_model/job.sh CARRIED RUN > RUN.log 2>&1 &
 # CARRIED holds what `pack` packed (A and B together); RUN is made; RUN/out/checkpoint is what comes of
 # it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
-# The run waits for assets/demo-model/model.safetensors if that comes later.
+# RUN/out/eval gets what the checkpoint says of the evaluation sets, in the last EVALUATE_S seconds.
+# Training starts from CARRIED/demo-model, or from assets/demo-model once that is there.
 CARRIED=$(realpath "$1") RUN=$2 ORIGIN=$PWD
 SPEECH_S=${SPEECH_S:-250} PICTURE_S=${PICTURE_S:-70} GPUS=${GPUS:-3} PICTURE_PROCESSES=${PICTURE_PROCESSES:-18}
+EVALUATE_S=${EVALUATE_S:-75}
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NCCL_NVLS_ENABLE=0 TORCH_SYMM_MEM_DISABLE_MULTICAST=1
 export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True   # batches of many sizes
 mkdir -p "$RUN/work/kokoro/voices" "$RUN/work/debroot" "$RUN/site"
@@ -36,27 +38,46 @@ END
 CONFIG=${CONFIG:-tools/demo_model/second.yaml}
 MAKE="python3 -m tools.demo_model --config $CONFIG --work work"
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
-$MAKE make-pictures --out scenes --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000 > pictures.log 2>&1 &
+export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training
+$MAKE compile-layers > compile.log 2>&1 &
+nice -n 10 $MAKE make-pictures --out scenes --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000 > pictures.log 2>&1 &
 OMP_NUM_THREADS=2 $MAKE make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]} > held.log 2>&1 &
 OMP_NUM_THREADS=2 $MAKE make-speech --out speech --seconds "$SPEECH_S" --devices $DEVICES > speech.log 2>&1
 wait
-tail -n 4 speech.log held.log pictures.log; du -sh speech scenes; free -g | head -n 2
-START=$ORIGIN/assets/demo-model/model.safetensors
-until [ "$(stat -c %F "$START" 2> /dev/null)" = "regular file" ] && [ "$(stat -c %s "$START")" -ge 45960020 ]; do sleep 1; done
-mkdir -p start-hf; cp "$ORIGIN"/assets/demo-model/*.json "$ORIGIN/assets/demo-model/model.safetensors" start-hf/
+tail -n 4 speech.log held.log pictures.log compile.log; du -sh speech scenes; free -g | head -n 2
+START=$CARRIED/demo-model
+[ -e "$START" ] || START=$ORIGIN/assets/demo-model
+until [ "$(stat -L -c %s "$START/model.safetensors" 2> /dev/null || echo 0)" -ge 45960020 ]; do sleep 1; done
+mkdir -p start-hf; cp "$START"/*.json "$START/model.safetensors" start-hf/
 $MAKE grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
 PICTURES=""
 if [ -e scenes/scenes-0/index.npz ]; then   # one process for each folder of scenes paints them anew meanwhile
   PICTURES="--pictures scenes"
-  $MAKE repaint-pictures --pictures scenes --seconds $((DEADLINE - $(date +%s))) > repaint.log 2>&1 &
+  nice -n 10 $MAKE repaint-pictures --pictures scenes --seconds $((DEADLINE - $(date +%s))) > repaint.log 2>&1 &
 fi
-train() {  # train PROCESSES RESUME
+TRAINED=$((DEADLINE - EVALUATE_S))
+train() {  # train PROCESSES RESUME [--plain]
   python3 -m torch.distributed.run --nproc_per_node "$1" -m tools.demo_model --config $CONFIG \
-    --work work train --speech speech --out out --seconds $((DEADLINE - $(date +%s))) --resume "$2" $PICTURES; }
-train "$GPUS" start
-if [ $? != 0 ] && [ $((DEADLINE - $(date +%s))) -gt 120 ]; then
-  echo "several GPUs failed: one"
-  FROM=start; [ -e out/checkpoint/state.json ] && cp -r out/checkpoint again && FROM=again
-  train 1 $FROM
+    --work work train --speech speech --out out --seconds $((TRAINED - $(date +%s))) --resume "$2" $PICTURES $3; }
+FROM=start
+for WAY in "$GPUS" "$GPUS --plain" "1 --plain"; do      # what fails is tried again in a simpler way
+  train ${WAY%% *} $FROM $([ "$WAY" = "${WAY#* }" ] || echo --plain) && break
+  [ $((TRAINED - $(date +%s))) -gt 60 ] || break
+  echo "TRAINING FAILED with '$WAY': it goes on in a simpler way, from the last shards if there are any"
+  [ -e out/checkpoint/state.json ] && rm -rf again && cp -r out/checkpoint again && FROM=again
+done
+mkdir -p out/eval
+evaluated() {  # evaluated NAME COMMAND...
+  local name=$1; shift
+  timeout $((DEADLINE + 15 - $(date +%s))) $MAKE "$@" --model hf --device cuda:0 > out/eval/$name.txt 2>&1
+  echo "$name: exit code $?"; }
+if $MAKE export out/checkpoint hf; then
+  cp -r "$ORIGIN/assets/evaluation" .
+  PIDS=""
+  evaluated translation translate-set --set evaluation/translation.zip --out answers.tsv & PIDS+=" $!"
+  evaluated scenes evaluate-scenes --out scenes.tsv & PIDS+=" $!"
+  evaluated english evaluate --set evaluation/english.zip --noise --out heard.tsv & PIDS+=" $!"
+  wait $PIDS
+  for table in answers scenes heard; do [ -e $table.tsv ] && gzip -c $table.tsv > out/eval/$table.tsv.gz; done
 fi
 echo "job over $(date +%T)"

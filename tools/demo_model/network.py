@@ -173,13 +173,15 @@ class Decoder(nn.Module):
         mask = picture_mask(tokens.shape[1], begin, patches.shape[1], tokens.device)
         return place(text, is_image, seen.to(text.dtype)), mask
 
-    def forward(self, x, mask=None):
-        """[B, L, D] -> normed last hidden states [B, L, D]; without a mask all is causal."""
+    def forward(self, x, mask=None, run_layer=None):
+        """[B, L, D] -> normed last hidden states [B, L, D]; without a mask all is causal.
+
+        run_layer: what to call instead of Layer.forward, e.g. that function compiled."""
         length, dtype = x.shape[1], x.dtype
         tables = {kind: tuple(getattr(self, f"{kind}_{name}")[:length].to(dtype) for name in ("cosine", "sine"))
                   for kind in (SLIDING, FULL)}
         for layer, kind in zip(self.layers, self.kinds):
-            x = layer(x, tables[kind], mask)
+            x = layer(x, tables[kind], mask) if run_layer is None else run_layer(layer, x, tables[kind], mask)
         return self.norm(x)
 
     def logits(self, hidden):

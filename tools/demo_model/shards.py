@@ -31,14 +31,15 @@ def whole(tensors):
     return out
 
 
-def save(folder, network, state, halved=False):
-    """Writes shard-N.safetensors with every parameter, the helper heads too, and state.json last;
-    halved: in int8."""
+def save(folder, named, state, halved=False):
+    """Writes shard-N.safetensors with every parameter, the helper heads too, and state.json last.
+
+    named: (name, tensor) pairs; halved: in int8."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     parts, size = [{}], 0
-    for name, parameter in network.named_parameters():
-        tensor = parameter.detach().cpu()
+    for name, tensor in named:
+        tensor = tensor.detach().cpu()
         tensors = small(tensor) if halved else {"": tensor.to(torch.bfloat16)}
         nbytes = sum(one.nbytes for one in tensors.values())
         if size + nbytes > SHARD_BYTES:

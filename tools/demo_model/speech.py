@@ -112,6 +112,7 @@ def engine_worker(settings, work, out, kind, share, shares, root, limit_s):
     from math import gcd
 
     from scipy import signal
+    os.nice(10)                              # an accelerator must not wait for this
     started, material = time.time(), Material(settings, work)
     seed = settings["seed"] * 1000 + 500 + 50 * store.ENGINES.index(kind)
     chooser, engine, writer = random.Random(seed + share), engine_of(kind, root), store.Writer(out)

@@ -1,20 +1,23 @@
 """`train`: one process a GPU (torchrun), or one on the CPU; ends by the clock; writes shards."""
 
-import json
+import collections
 import math
 import os
 import pathlib
+import threading
 import time
 
 import numpy
 import torch
 from torch import distributed
 from torch.multiprocessing import Value
-from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
-from . import batches, examples, frames, shards, store, text, waves
+from . import batches, examples, shards, store, text
+from .ahead import Ahead, InTime
+from .graphs import Graphs, compiled_layer
 from .network import Decoder
+from .step import Step
 from .watch import Watch
 from .weights import FlatWeights
 
@@ -43,7 +46,7 @@ class Stream(IterableDataset):
 class Trainer:
     """One process of a training run."""
 
-    def __init__(self, config, work, speech, out, tokenizer, resume=None, pictures=None):
+    def __init__(self, config, work, speech, out, tokenizer, resume=None, pictures=None, plain=False):
         self.settings, self.out = config["train"], pathlib.Path(out)
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.cuda = torch.cuda.is_available()
@@ -59,23 +62,21 @@ class Trainer:
         stream = Stream(planner, self.layout, self.settings["examples"], config["seed"] * 100 + self.rank,
                         self.short, pictures)
         workers = self.settings["loader_processes"]
-        self.batches = iter(DataLoader(stream, batch_size=None, num_workers=workers, pin_memory=False,
-                                       prefetch_factor=4 if workers else None))
+        loader = iter(DataLoader(stream, batch_size=None, num_workers=workers, pin_memory=False,
+                                 prefetch_factor=4 if workers else None))
         self.start_device()
+        self.batches = Ahead(loader, self.device) if self.cuda else InTime(loader)
         torch.manual_seed(config["seed"])
         self.network = Decoder(config["model"], tokenizer.get_vocab_size(), len(batches.LETTERS)).to(self.device)
-        if self.settings.get("compile"):
-            for layer in self.network.layers:
-                layer.compile(dynamic=True)
         self.weights = FlatWeights(self.network, torch.bfloat16 if self.cuda else torch.float32, self.settings)
         self.watch = Watch(self.network, self.layout, held, self.device, self.say)
-        self.letter_loss, self.listening_at = 9.0, None
+        self.letter_loss, self.listening_at, self.writer = 9.0, None, None
         if resume:
             self.resume(resume)
-        self.flat = self.load_samples()
-        self.music = self.music_places()
+        flat = self.load_samples()
+        self.start_steps(flat, plain)
         torch.manual_seed(config["seed"] * 1000 + self.rank)
-        self.say(f"{len(self.index)} recordings, {len(self.flat) / store.RATE_HZ / 3600:.1f} h, "
+        self.say(f"{len(self.index)} recordings, {len(flat) / store.RATE_HZ / 3600:.1f} h, "
                  f"{len(planner.people)} of people, {len(planner.translated)} with translations, "
                  f"{len(planner.wordless)} without words, "
                  f"{sum(p.numel() for _, p in self.network.published()) / 1e6:.2f} M parameters, {self.world} processes")
@@ -123,76 +124,33 @@ class Trainer:
         chosen = self.index.start[self.index.sentence < 0][:-2]    # what follows the last ones is speech
         return torch.from_numpy(chosen).to(self.device)
 
+    def start_steps(self, flat, plain):
+        """The functions of a step; on a GPU recorded as graphs unless they are to be plain."""
+        fast = self.cuda and not plain
+        run_layer = compiled_layer() if fast and self.settings.get("compile") else None
+        self.step = Step(self.network, self.layout, self.settings, flat, self.music_places(), run_layer)
+        self.graphs = Graphs(self.step, self.weights.gradients.zero_) if fast and self.settings.get("graphs") else None
+        self.say(f"steps: {'recorded as graphs' if self.graphs else 'plain'}, layers: "
+                 f"{'compiled' if run_layer else 'as they are'}")
+
     # one step
 
-    def background(self, rows, samples):
-        """Music or another sound without words for each row, float [B, samples], or None."""
-        if not len(self.music):
-            return None
-        first = self.music[torch.randint(len(self.music), (rows, 1), device=self.device)]
-        first = (first + torch.randint(4 * store.RATE_HZ, (rows, 1), device=self.device))
-        place = (first + torch.arange(samples, device=self.device)).clamp(max=len(self.flat) - 1)
-        return self.flat[place].float() / 32768
-
-    def audio(self, batch, share):
-        """Frames [B, T, 640] of a batch, disturbed with probability `share`."""
-        count = int(batch["frames"].max())
-        samples = count * frames.FRAME
-        wave = waves.compose(self.flat, batch["source"], batch["begin"], batch["length"], batch["rate"], samples)
-        if torch.rand(()).item() < share:
-            wave = waves.disturb(wave, batch["has_words"], self.background(len(wave), samples))
-        else:
-            wave = waves.lightly_noisy(wave, batch["has_words"])
-        return waves.drop_frames(waves.to_frames(wave), 0.15 if share else 0.0)
-
-    def shown(self, batch):
-        """Tokens as the decoder reads them: some of those that it has to say are replaced."""
-        tokens = batch["tokens"]
-        said = torch.zeros(tokens.numel(), dtype=torch.bool, device=self.device)
-        said[(batch["label_at"] + 1).clamp(max=tokens.numel() - 1)] = True
-        replaced = said.view_as(tokens) & (torch.rand(tokens.shape, device=self.device)
-                                           < self.settings["replaced_share"])
-        return torch.where(replaced, torch.randint_like(tokens, 284, self.tokenizer.get_vocab_size()), tokens)
-
-    def entropy(self, hidden, batch):
-        logits = self.network.logits(hidden.flatten(0, 1)[batch["label_at"]])
-        return functional.cross_entropy(logits, batch["labels"], label_smoothing=self.settings["smoothing"])
-
-    def letter_loss_of(self, hidden, batch, host):
-        """Mean CTC loss a letter of the rows that have letters; hidden [B, L, D]."""
-        if not int(host["letter_count"].sum()):
-            return torch.zeros((), device=self.device)
-        count, width = int(host["frames"].max()), hidden.shape[1]
-        place = (batch["soft_at"][:, None] + torch.arange(count, device=self.device)).clamp(max=width - 1)
-        heard = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[2]))
-        letters = functional.log_softmax(self.network.letters(heard).float(), -1)
-        each = functional.ctc_loss(letters.transpose(0, 1), batch["letters"], host["frames"], host["letter_count"],
-                                   reduction="none", zero_infinity=True)
-        has_letters = batch["letter_count"] > 0
-        return (each / batch["letter_count"].clamp(min=1) * has_letters).sum() / has_letters.sum().clamp(min=1)
-
-    def thing_loss(self, hidden, batch):
-        """Cross-entropy of the noun and of the colour that lie on each patch."""
-        begin, (nouns, colours) = len(self.layout.scene_before), self.network.thing_sizes
-        seen = self.network.things(hidden[:, begin:begin + batch["things"].shape[1]]).float().flatten(0, 1)
-        noun, colour = batch["things"].flatten(0, 1).unbind(-1)
-        return functional.cross_entropy(seen[:, :nouns], noun) + functional.cross_entropy(seen[:, nouns:], colour)
-
-    def loss(self, batch, share, letter_weight, thing_weight):
-        """(loss, cross-entropy, letter loss or None) of a batch of speech or of pictures."""
-        host = batch
-        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+    def learn(self, host, batch, share, letter_weight, thing_weight):
+        """Adds the gradients of a batch; its cross-entropy, and its letter loss or None."""
+        disturbed = torch.rand(()).item() < share      # of the host's generator: nobody waits
         if "patches" in batch:
-            x, mask = self.network.embed_pictures(self.shown(batch), batch["patches"], int(host["columns"]),
-                                                  self.layout.image_id, len(self.layout.scene_before))
-            hidden = self.network(x, mask)
-            entropy = self.entropy(hidden, batch)
-            return entropy + thing_weight * self.thing_loss(hidden, batch), entropy.detach(), None
-        with torch.no_grad():
-            heard = self.audio(batch | {"frames": host["frames"]}, share)
-        hidden = self.network(self.network.embed(self.shown(batch), heard, self.layout.audio_id))
-        entropy, letter = self.entropy(hidden, batch), self.letter_loss_of(hidden, batch, host)
-        return entropy + letter_weight * letter, entropy.detach(), letter.detach()
+            if self.graphs:
+                return self.graphs.scenes(batch, host, thing_weight), None
+            entropy, things = self.step.scenes(batch, int(host["columns"]))
+            (entropy + thing_weight * things).backward()
+            return entropy.detach(), None
+        if self.graphs:
+            return self.graphs.speech(batch, host, disturbed, letter_weight)
+        heard = self.step.heard(batch, int(host["frame_places"]), disturbed)
+        entropy, letters = self.step.speech(batch, heard)
+        letter = self.step.letter_loss(letters, batch["letters"], host)
+        (entropy + letter_weight * letter).backward()
+        return entropy.detach(), letter.detach()
 
     def rate(self, part):
         """Learning rate when `part` of the run's time is over."""
@@ -219,15 +177,24 @@ class Trainer:
 
     def shared_clock(self, limit_s):
         """Part of the time that is over, the same on every process."""
-        clock = torch.tensor([(time.time() - self.started) / limit_s], device=self.device)
-        if self.world > 1:
-            distributed.broadcast(clock, 0)
+        part = (time.time() - self.started) / limit_s
+        if self.world == 1:
+            return part
+        clock = torch.tensor([part], device=self.device)
+        distributed.broadcast(clock, 0)
         return clock.item()
+
+    def keep_pace(self, begun):
+        """Waits for the step before the last few: the host must not run far ahead of the clock."""
+        if self.cuda:
+            begun.append(torch.cuda.current_stream().record_event())
+            if len(begun) > 4:
+                begun.popleft().synchronize()
 
     def run(self, limit_s):
         """Trains until `limit_s` seconds after the start of this process."""
-        part, begun, reported, seconds, evaluated = 0.0, self.shared_clock(limit_s), time.time(), 0.0, 0
-        letter, scene, pictures = torch.zeros((), device=self.device), None, 0
+        part, begun, evaluated = 0.0, self.shared_clock(limit_s), 0
+        report, letter, events = Report(self), torch.zeros((), device=self.device), collections.deque()
         while True:
             if self.weights.steps % 20 == 0:
                 part = (self.shared_clock(limit_s) - begun) / (1 - begun)
@@ -237,28 +204,20 @@ class Trainer:
                     self.save()
                 if int(part * self.settings["evaluations"]) > evaluated:
                     evaluated = int(part * self.settings["evaluations"])
-                    self.evaluate(self.settings["watched_number"], show=3)
-            batch = next(self.batches)
-            loss, entropy, heard = self.loss(batch, *self.shares(part))
-            loss.backward()
+                    self.evaluate(self.settings["watched_number"], show=0)
+            host, batch = next(self.batches)
+            entropy, heard = self.learn(host, batch, *self.shares(part))
             norm = self.weights.step(self.rate(part))
-            if heard is None:
-                scene, pictures = entropy, pictures + len(batch["patches"])
-            else:
-                letter, spoken = heard, entropy
-                seconds += float(batch["frames"].sum()) * 0.04
-            if self.weights.steps % 20 == 0:
+            letter = letter if heard is None else heard
+            report.add(host, entropy, heard)
+            if self.weights.steps % 20 == 0 and self.listening_at is None:
                 self.leave_short_together(part, letter)
             if self.weights.steps % self.settings["report_steps"] == 0:
-                now = time.time()
-                each_ms = (now - reported) / self.settings["report_steps"] * 1e3
-                seen = f", scenes {pictures * self.world} entropy {scene.item():.3f}" if scene is not None else ""
-                self.say(f"{100 * part:.1f} % step {self.weights.steps} entropy {spoken.item():.3f} letters "
-                         f"{letter.item():.3f} norm {norm.item():.2f} rate {self.rate(part):.1e} heard "
-                         f"{seconds * self.world / 3600:.0f} h{seen}, {each_ms:.0f} ms a step")
-                reported = now
+                report.say(part, norm.item())
+            self.keep_pace(events)
         self.save()
-        self.evaluate(self.settings["held_number"], show=12)
+        self.wait_for_shards()
+        self.evaluate(self.settings["watched_number"], show=3)
         self.say("done")
 
     def evaluate(self, number, show):
@@ -277,23 +236,67 @@ class Trainer:
 
     def save(self):
         """Shards of the averaged weights: OUT/checkpoint in bfloat16, OUT/keep in int8, which is small
-        enough to be brought back at any time."""
+        enough to be brought back at any time. Written by a thread, while training goes on."""
         self.saved = time.time()
-        if self.rank == 0:
-            state = {"steps": self.weights.steps, "seconds": round(time.time() - self.started)}
-            self.weights.use(self.weights.average)
-            for name, halved in (("checkpoint", False), ("keep", True)):
-                shards.replace(self.out / name, lambda folder: shards.save(folder, self.network, state, halved))
-            self.weights.restore()
+        if self.rank:
+            return
+        flat = self.weights.average.cpu()
+        if not torch.isfinite(flat).all():
+            raise ValueError(f"the averaged weights are not finite at step {self.weights.steps}; the shards in "
+                             f"{self.out} are older and whole: go on from them with other settings")
+        state = {"steps": self.weights.steps, "seconds": round(time.time() - self.started)}
+        self.wait_for_shards()
+        self.writer = threading.Thread(target=self.write, args=(self.weights.named(self.network, flat), state))
+        self.writer.start()
+
+    def write(self, named, state):
+        for name, halved in (("checkpoint", False), ("keep", True)):
+            shards.replace(self.out / name, lambda folder: shards.save(folder, named, state, halved))
+
+    def wait_for_shards(self):
+        if self.writer:
+            self.writer.join()
 
 
-def main(config, work, speech, out, tokenizer_path, limit_s, resume=None, pictures=None):
+class Report:
+    """Losses since the last report, added up on the device, and what was heard and seen so far."""
+
+    def __init__(self, trainer):
+        self.trainer, self.reported, self.steps = trainer, time.time(), 0
+        self.seconds, self.pictures = 0.0, 0
+        self.sums = torch.zeros(5, device=trainer.device, dtype=torch.float64)  # speech, letters, n; scenes, n
+        self.one = torch.ones((), device=trainer.device)
+
+    def add(self, host, entropy, letter):
+        self.steps += 1
+        if letter is None:
+            self.pictures += len(host["patches"])
+            self.sums[3:] += torch.stack([entropy, self.one])
+        else:
+            self.seconds += float(host["frames"].sum()) * 0.04
+            self.sums[:3] += torch.stack([entropy, letter, self.one])
+
+    def say(self, part, norm):
+        trainer, now = self.trainer, time.time()
+        spoken, letter, heard, scene, seen = self.sums.tolist()
+        self.sums.zero_()
+        if not math.isfinite(spoken + letter + scene):
+            raise ValueError(f"the losses since the last report are not finite at step {trainer.weights.steps}")
+        scenes = f", scenes {self.pictures * trainer.world} entropy {scene / seen:.3f}" if seen else ""
+        trainer.say(f"{100 * part:.1f} % step {trainer.weights.steps} entropy {spoken / max(1, heard):.3f} letters "
+                    f"{letter / max(1, heard):.3f} norm {norm:.2f} rate {trainer.rate(part):.1e} heard "
+                    f"{self.seconds * trainer.world / 3600:.0f} h{scenes}, "
+                    f"{(now - self.reported) / self.steps * 1e3:.0f} ms a step")
+        self.reported, self.steps = now, 0
+
+
+def main(config, work, speech, out, tokenizer_path, limit_s, resume=None, pictures=None, plain=False):
     """Entry point of one process."""
     from tokenizers import Tokenizer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, work, speech, out, tokenizer, resume, pictures)
+    trainer = Trainer(config, work, speech, out, tokenizer, resume, pictures, plain)
     trainer.run(limit_s)
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -16,19 +16,24 @@ ROWS = 16        # and that of long ones of this: see `whole_rows`
 def compose(flat, source, begin, length, rate, samples):
     """flat int16 [S]; source, begin, length int64 [B, K]; rate float [B] -> float32 [B, samples].
 
-    Sample i of a segment is the flat array at source + i * rate, interpolated linearly."""
-    out = torch.zeros(len(source), samples, device=flat.device)
+    Sample i of a segment is the flat array at source + i * rate, interpolated linearly. The segments of
+    a row follow each other; those of no length come last."""
     place = torch.arange(samples, device=flat.device)[None]
-    for segment in range(source.shape[1]):
-        inside = place - begin[:, segment, None]
-        valid = (inside >= 0) & (inside < length[:, segment, None])
-        position = inside.clamp(min=0).double() * rate[:, None].double()
-        whole = position.floor()
-        part = (position - whole).float()
-        index = torch.where(valid, source[:, segment, None] + whole.long(), 0).clamp(max=len(flat) - 2)
-        value = torch.lerp(flat[index].float(), flat[index + 1].float(), part)
-        out += torch.where(valid, value, 0.0)
-    return out / 32768
+    begin = torch.where(length > 0, begin, samples)
+    end, rate = begin + length, rate.double()[:, None]
+    first = source - begin * rate             # where a segment's sample 0 of the row would be
+    start, stop = first[:, :1], end[:, :1]
+    for segment in range(1, source.shape[1]):
+        later = place >= begin[:, segment, None]
+        start = torch.where(later, first[:, segment, None], start)
+        stop = torch.where(later, end[:, segment, None], stop)
+    valid = (place >= begin[:, :1]) & (place < stop)
+    position = torch.where(valid, torch.addcmul(start, place.double(), rate), 0.0)
+    index = position.long()
+    part = (position - index).float()
+    index = index.clamp(max=len(flat) - 2)
+    value = torch.lerp(flat[index].float(), flat[index + 1].float(), part)
+    return value * (valid / 32768)
 
 
 def random(*shape, device):
@@ -43,6 +48,19 @@ def power(waves):
 def decibels(low, high, rows, device):
     """A random amplitude factor for each row, [B, 1]."""
     return 10 ** ((low + (high - low) * random(rows, 1, device=device)) / 20)
+
+
+def fast_size(least):
+    """The smallest even number from `least` on that has no prime factor above 5: quick to transform."""
+    size = least + least % 2
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2
 
 
 def room(rows, device):
@@ -77,7 +95,7 @@ def equaliser(rows, bins, device):
 def rooms_and_filters(waves):
     """Rooms for half of the rows, equalisers and band limits for most."""
     rows, samples = waves.shape
-    size = 1 << (samples + ROOM - 1).bit_length()
+    size = fast_size(samples + ROOM)
     response = torch.fft.rfft(room(rows, waves.device), size)
     gain = equaliser(rows, response.shape[1], waves.device)
     return torch.fft.irfft(torch.fft.rfft(waves, size) * response * gain, size)[:, :samples]
@@ -131,19 +149,24 @@ def thinned(waves):
 def coloured_noise(rows, samples, device):
     """Noise of unit power, float [B, samples]: white to brownish, some of it only in a band, some
     of it swelling and fading."""
-    size = 1 << (samples - 1).bit_length()
-    spectrum = torch.fft.rfft(torch.randn(rows, size, device=device))
+    size = fast_size(samples)
+    spectrum = torch.view_as_complex(torch.randn(rows, size // 2 + 1, 2, device=device))
     hertz = torch.linspace(0, 8000, spectrum.shape[1], device=device)[None]
     limit = torch.where(random(rows, 1, device=device) < 0.4,
                         150 * 40 ** random(rows, 1, device=device), 20000.0)
     shape = torch.sigmoid((limit - hertz) / (0.1 * limit)) / (1 + hertz / 100) ** (1.6 * random(rows, 1, device=device))
     points = (random(rows, 1, 12, device=device) * 24 - 12) * (random(rows, 1, 1, device=device) < 0.5)
     curve = functional.interpolate(points, size=spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
-    noise = torch.fft.irfft(spectrum * shape * 10 ** (curve / 20), size)[:, :samples]
-    swell = functional.interpolate(random(rows, 1, max(2, samples // 8000), device=device), size=samples,
-                                   mode="linear", align_corners=True)[:, 0]
-    noise = torch.where(random(rows, 1, device=device) < 0.3, noise * (0.1 + swell), noise)
+    noise = torch.fft.irfft(spectrum * (shape * 10 ** (curve / 20) * size**0.5), size)[:, :samples]
+    noise = changed(noise, 0.3, swelling)
     return noise / (power(noise) + 1e-6)
+
+
+def swelling(noise):
+    """Noise that gets louder and quieter about twice a second."""
+    rows, samples = noise.shape
+    levels = random(rows, 1, max(2, samples // 8000), device=noise.device)
+    return noise * (0.1 + functional.interpolate(levels, size=samples, mode="linear", align_corners=True)[:, 0])
 
 
 def hum(rows, samples, device):
@@ -169,11 +192,26 @@ def some(rows, share, device):
     return random(rows, 1, device=device) < share
 
 
+def sample(rows, share, device):
+    """Numbers of this share of the rows (one at least). So many and not each by chance: nobody has to
+    wait for the accelerator to tell how many."""
+    return random(rows, device=device).argsort()[:max(1, round(share * rows))]
+
+
 def changed(waves, share, change):
-    """The waves with this share of the rows (one at least) changed by `change`. So many rows and not
-    each by chance: nobody has to wait for the accelerator to tell how many."""
-    rows = torch.randperm(len(waves), device=waves.device)[:max(1, round(share * len(waves)))]
+    """The waves with this share of the rows changed by `change`."""
+    rows = sample(len(waves), share, waves.device)
     return waves.index_copy(0, rows, change(waves[rows]))
+
+
+def babble(waves, has_words, level):
+    """The waves with the voices of two other rows behind a share of those with words."""
+    rows = sample(len(waves), 0.15, waves.device)
+    first, second = ((rows + step) % len(waves) for step in (1, 2))
+    voices = ((waves[first] * has_words[first, None]).roll(4001, 1)
+              + (waves[second] * has_words[second, None]).roll(9001, 1))
+    factor = level[rows] * decibels(-30, -10, len(rows), waves.device) * has_words[rows, None]
+    return waves.index_add(0, rows, voices * (factor / (power(voices) + 1e-5)))
 
 
 def backgrounds(waves, has_words, level, noise_low):
@@ -182,12 +220,16 @@ def backgrounds(waves, has_words, level, noise_low):
     rows, samples = waves.shape
     device = waves.device
     noise = coloured_noise(rows, samples, device)
-    noise = torch.where(some(rows, 0.1, device), hum(rows, samples, device), noise)
-    waves = waves + noise * level * decibels(noise_low, -2, rows, device)
-    voices = waves * has_words[:, None]
-    babble = voices.roll(1, 0).roll(4001, 1) + voices.roll(2, 0).roll(9001, 1)
-    babble = babble / (power(babble) + 1e-5) * level * decibels(-30, -10, rows, device)
-    return waves + babble * (some(rows, 0.15, device) & has_words[:, None])
+    noise = changed(noise, 0.1, lambda part: hum(len(part), samples, device))
+    return babble(torch.addcmul(waves, noise, level * decibels(noise_low, -2, rows, device)), has_words, level)
+
+
+def with_music(waves, level, music):
+    """The waves with what `music` gives for a number of rows behind a share of them."""
+    rows = sample(len(waves), 0.12, waves.device)
+    sound = music(len(rows))
+    return waves.index_add(0, rows, sound * (
+        level[rows] * decibels(-30, -8, len(rows), waves.device) / (power(sound) + 1e-5)))
 
 
 def disturb_rows(waves, has_words, music):
@@ -197,13 +239,12 @@ def disturb_rows(waves, has_words, music):
     level = torch.where(has_words[:, None], power(waves), 0.3 * decibels(-60, 0, rows, device)) + 1e-5
     waves = backgrounds(waves, has_words, level, -45)
     if music is not None:
-        music = music / (power(music) + 1e-5) * level * decibels(-30, -8, rows, device)
-        waves = waves + music * some(rows, 0.12, device)
+        waves = with_music(waves, level, music)
     for share, change in ((0.2, recoded), (0.12, companded), (0.04, thinned)):
         if share * rows >= 0.5:
             waves = changed(waves, share, change)
-    loud = waves * decibels(-26, 4, rows, device)
-    return torch.where(some(rows, 0.1, device), loud * 3, loud).clamp(-1, 1)
+    gain = decibels(-26, 4, rows, device) * torch.where(some(rows, 0.1, device), 3.0, 1.0)
+    return (waves * gain).clamp(-1, 1)
 
 
 def lightly_noisy_rows(waves, has_words):
@@ -219,13 +260,13 @@ def whole_rows(change, waves, has_words, *others):
     """`change` of the waves with silent rows added up to a multiple of ROWS: each number of rows costs
     Fourier plans of its own the first time, which made the first minute of a run three times slower."""
     missing = -len(waves) % ROWS
-    padded = [None if one is None else functional.pad(one, (0, 0, 0, missing)) for one in (waves, *others)]
-    return change(padded[0], functional.pad(has_words, (0, missing)), *padded[1:])[:len(waves)]
+    return change(functional.pad(waves, (0, 0, 0, missing)), functional.pad(has_words, (0, missing)),
+                  *others)[:len(waves)]
 
 
 def disturb(waves, has_words, music=None):
     """Everything that a microphone, a room and a line may add. waves [B, N], has_words bool [B],
-    music [B, N] or None: what may play in the background."""
+    music: number of rows -> float [rows, N] that may play in the background."""
     return whole_rows(disturb_rows, waves, has_words, music)
 
 

@@ -65,3 +65,10 @@ class FlatWeights:
         self.master.copy_(flat)
         self.average.copy_(flat)
         self.working.copy_(flat)
+
+    def named(self, network, flat):
+        """(name, tensor) of every parameter, as views of other weights in one flat array."""
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        sizes = [parameter.numel() for parameter in self.parameters]
+        return [(names[id(parameter)], piece.view(parameter.shape))
+                for parameter, piece in zip(self.parameters, flat.split(sizes))]
