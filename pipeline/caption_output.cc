@@ -65,7 +65,6 @@ CaptionOutput::CaptionOutput(const v1::StreamConfig& stream, CaptionFormat forma
   targets_.push_back(
       {{}, CaptionFormatter(format, content_of(kinds_of(stream)), media, interval), &out, {}, {}});
   if (partial_columns) lines_.emplace(out, *partial_columns);
-  out << targets_.front().formatter.begin();
 }
 
 CaptionOutput::CaptionOutput(const v1::StreamConfig& stream, CaptionFormat format,
@@ -98,14 +97,13 @@ void CaptionOutput::open(const std::filesystem::path& file, const std::string& k
     throw StreamError(printable(file.native()) + " cannot be written: " + std::strerror(errno));
   }
   target.out = target.file.get();
-  *target.out << target.formatter.begin();
   targets_.push_back(std::move(target));
 }
 
 void CaptionOutput::write(const v1::Event& body) {
   const std::string kind = kind_of(body);
   if (kind.empty()) return;
-  written_ = true;
+  begin();
   for (Target& target : targets_) {
     if (!target.kind.empty() && target.kind != kind) continue;
     if (lines_ && body.has_transcript() && !body.transcript().final()) {
@@ -127,7 +125,14 @@ void CaptionOutput::write(const v1::Event& body) {
   }
 }
 
+// Not before something is there to write: a file that cannot be opened has no captions.
+void CaptionOutput::begin() {
+  if (std::exchange(written_, true)) return;
+  for (Target& target : targets_) *target.out << target.formatter.begin();
+}
+
 void CaptionOutput::finish() {
+  begin();
   for (Target& target : targets_) {
     if (lines_) lines_->remove("");  // what was interrupted
     *target.out << target.formatter.end() << std::flush;

@@ -54,6 +54,7 @@ class CaptionOutput {
   };
 
   static std::filesystem::path part_of(const Target& target);
+  void begin();
   void open(const std::filesystem::path& file, const std::string& kind, CaptionFormatter formatter);
 
   std::vector<Target> targets_;

@@ -1,7 +1,12 @@
 #include "pipeline/command_line.h"
 
+#include <array>
 #include <map>
 #include <string>
+#include <vector>
+
+#include "pipeline/nearest_name.h"
+#include "pipeline/printable_text.h"
 
 namespace captiond {
 namespace {
@@ -96,6 +101,7 @@ constexpr const char* kTranscribeFooter =
     "  captiond transcribe --translate de --format srt --output subtitles *.mp4\n"
     "  captiond transcribe --scenes 10 --no-speech camera.mkv\n"
     "  captiond transcribe --format json --partials talk.wav | jq .text\n"
+    "  ffmpeg -i talk.mp4 -f wav - | captiond transcribe fd://0\n"
     "  captiond transcribe --model gemma-4-12b-it --device cuda --language German rede.ogg\n";
 
 constexpr const char* kCheckSummary = "Look at a configuration without running it";
@@ -129,15 +135,27 @@ void add_check(CLI::App& app, Command& command) {
   check->callback([&command] { command.kind = Command::Kind::kCheck; });
 }
 
+// Sets `format` from its name.
+void add_format(CLI::App& transcribe, CaptionFormat& format) {
+  const auto parse = [&format](const std::string& name) {
+    const std::map<std::string, CaptionFormat> formats = {{"text", CaptionFormat::kText},
+                                                          {"json", CaptionFormat::kJson},
+                                                          {"vtt", CaptionFormat::kVtt},
+                                                          {"srt", CaptionFormat::kSrt}};
+    const auto found = formats.find(name);
+    if (found == formats.end()) {
+      throw CLI::ValidationError("--format",
+                                 "expected one of text, json, vtt, srt, found " + in_quotes(name));
+    }
+    format = found->second;
+  };
+  transcribe.add_option_function<std::string>("--format", parse, "How captions are written [text]")
+      ->type_name("text|json|vtt|srt");
+}
+
 // What is written, and how.
 void add_caption_options(CLI::App& transcribe, TranscribeOptions& options) {
-  const std::map<std::string, CaptionFormat> formats = {{"text", CaptionFormat::kText},
-                                                        {"json", CaptionFormat::kJson},
-                                                        {"vtt", CaptionFormat::kVtt},
-                                                        {"srt", CaptionFormat::kSrt}};
-  transcribe.add_option("--format", options.format, "How captions are written [text]")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
-      ->type_name("text|json|vtt|srt");
+  add_format(transcribe, options.format);
   transcribe
       .add_option("--output", options.output,
                   "Write files in this folder, made if need be, instead of standard output")
@@ -199,6 +217,20 @@ void add_transcribe(CLI::App& app, Command& command) {
   transcribe->callback([&command] { command.kind = Command::Kind::kTranscribe; });
 }
 
+// One sentence about what is wrong with a command line.
+std::string failure_message(const CLI::App* app, const CLI::Error& error) {
+  const auto chosen = app->get_subcommands();
+  std::string help = "captiond --help";
+  std::string problem = error.what();
+  if (!chosen.empty()) {
+    help = "captiond " + chosen.front()->get_name() + " --help";
+  } else if (const auto rest = app->remaining(); !rest.empty()) {
+    const std::array<std::string, 3> commands = {"serve", "transcribe", "check"};
+    problem = "there is no command " + in_quotes(rest.front()) + suggestion(rest.front(), commands);
+  }
+  return "captiond: " + problem + " (see " + help + ")\n";
+}
+
 }  // namespace
 
 std::unique_ptr<CLI::App> make_command_line(Command& command) {
@@ -206,6 +238,7 @@ std::unique_ptr<CLI::App> make_command_line(Command& command) {
   app->set_version_flag("--version", std::string("captiond ") + CAPTIOND_VERSION);
   app->footer(kFooter);
   app->require_subcommand(1);
+  app->failure_message(failure_message);
   add_serve(*app, command);
   add_transcribe(*app, command);
   add_check(*app, command);

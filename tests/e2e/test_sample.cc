@@ -52,6 +52,12 @@ std::size_t word_errors(const std::vector<std::string>& said,
   return row.back();
 }
 
+std::string content(const std::string& path) {
+  std::ifstream file(path);
+  BOOST_TEST_REQUIRE(file.is_open(), path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
   for (const std::string& text : texts) all += text + " ";
@@ -90,9 +96,7 @@ BOOST_AUTO_TEST_CASE(a_subscriber_reads_the_words_that_were_said_at_any_speed_th
   }
   BOOST_TEST(timeless(fast) == timeless(clock), boost::test_tools::per_element());
 
-  std::ifstream file("assets/samples/meeting.txt");
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const auto said = words_of(text);
+  const auto said = words_of(content("assets/samples/meeting.txt"));
   const auto heard = words_of(joined(captiond::test::final_texts(fast)));
   BOOST_TEST(said.size() > 40u);
   // The goal of the checkpoint on speech that it has never heard is 25 % and less.
@@ -103,4 +107,19 @@ BOOST_AUTO_TEST_CASE(without_a_model_named_the_shipped_one_is_taken) {
   const auto outcome = captiond::test::run({captiond::test::program(), "transcribe", kRecording});
   BOOST_TEST(outcome.code == 0, outcome.err);
   BOOST_TEST(words_of(outcome.out).size() > 40u);
+}
+
+BOOST_AUTO_TEST_CASE(the_film_is_captioned_as_the_demo_shows_it) {
+  const auto outcome = captiond::test::run(
+      {captiond::test::program(), "transcribe", "--partials", "assets/samples/radio.webm"});
+  BOOST_TEST(outcome.code == 0, outcome.err);
+  std::istringstream lines(outcome.out);
+  std::vector<std::string> finals;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("~ ")) finals.push_back(line);
+  }
+  const auto said = words_of(content("assets/samples/radio.txt"));
+  const auto heard = words_of(joined(finals));
+  BOOST_TEST(said.size() > 100u);
+  BOOST_TEST(word_errors(said, heard) * 4 <= said.size(), joined(finals));
 }

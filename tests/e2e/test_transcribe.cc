@@ -204,6 +204,12 @@ BOOST_FIXTURE_TEST_CASE(silence_has_no_captions, Fixture) {
   BOOST_TEST(outcome.out == "");
 }
 
+BOOST_FIXTURE_TEST_CASE(a_file_that_fails_has_no_beginning, Fixture) {
+  const Outcome outcome = transcribe({"--format", "vtt", path("absent.wav")});
+  BOOST_TEST(outcome.code == 1);
+  BOOST_TEST(outcome.out == "");
+}
+
 BOOST_FIXTURE_TEST_CASE(sound_of_a_film_is_heard, Fixture) {
   captiond::test::write_film(path("film.webm"), true);
   const Outcome outcome = transcribe({path("film.webm")});
@@ -301,19 +307,29 @@ BOOST_FIXTURE_TEST_CASE(wishes_that_cannot_be_met_end_with_code_2_and_one_senten
 }
 
 BOOST_AUTO_TEST_CASE(the_command_line_is_checked) {
-  for (const std::vector<std::string>& wrong :
-       {std::vector<std::string>{program()},
-        {program(), "transcribe"},
-        {program(), "transcribe", "--frmat", "text", "a.wav"},
-        {program(), "transcribe", "--threads", "many", "a.wav"},
-        {program(), "transcribe", "--format", "doc", "a.wav"},
-        {program(), "serve"},
-        {program(), "dance"}}) {
-    const Outcome outcome = run(wrong);
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& sentence) {
+    std::vector<std::string> all = {program()};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const Outcome outcome = run(all);
     BOOST_TEST(outcome.code == 2);
     BOOST_TEST(outcome.out == "");
-    BOOST_TEST(!outcome.err.empty());
-  }
+    BOOST_TEST(outcome.err == "captiond: " + sentence + "\n");
+  };
+  refused({}, "A subcommand is required (see captiond --help)");
+  refused(
+      {"dance"},
+      "there is no command \"dance\"; known are serve, transcribe, check (see captiond --help)");
+  refused({"transkribe", "a.wav"},
+          "there is no command \"transkribe\"; did you mean \"transcribe\"? (see captiond --help)");
+  refused({"serve"}, "CONFIG is required (see captiond serve --help)");
+  refused({"transcribe"}, "FILES is required (see captiond transcribe --help)");
+  refused({"transcribe", "--frmat", "text", "a.wav"},
+          "The following argument was not expected: --frmat (see captiond transcribe --help)");
+  refused({"transcribe", "--threads", "many", "a.wav"},
+          "Could not convert: --threads = many (see captiond transcribe --help)");
+  refused({"transcribe", "--format", "doc", "a.wav"},
+          "--format: expected one of text, json, vtt, srt, found \"doc\" (see captiond transcribe "
+          "--help)");
 }
 
 BOOST_AUTO_TEST_CASE(every_command_explains_itself) {

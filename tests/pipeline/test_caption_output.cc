@@ -101,6 +101,14 @@ BOOST_AUTO_TEST_CASE(words_alone_are_not_marked) {
   BOOST_TEST(out.str() == "hello\n");
 }
 
+BOOST_AUTO_TEST_CASE(nothing_is_written_before_there_is_something) {
+  std::ostringstream out;
+  CaptionOutput output(speech_alone(), CaptionFormat::kVtt, "a.mp4", out, std::nullopt);
+  BOOST_TEST(out.str() == "");
+  output.finish();  // silence from begin to end
+  BOOST_TEST(out.str() == "WEBVTT\n\n");
+}
+
 BOOST_AUTO_TEST_CASE(partials_are_lines_of_their_own_where_none_can_be_replaced) {
   std::ostringstream out;
   CaptionOutput output(everything(), CaptionFormat::kText, "a.mp4", out, 0);
