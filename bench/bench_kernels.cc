@@ -308,7 +308,7 @@ class Step {
                      rows, stream));
   }
 
-  static constexpr std::size_t kRows = 128;
+  static constexpr std::size_t kRows = 256;
   MatrixProducts& products_;
   std::vector<Matrix> matrices_[std::size(kCases)];
   std::vector<std::unique_ptr<Buffer>> buffers_;
@@ -322,7 +322,7 @@ class Step {
 void print_step(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
                 const Format& format) {
   Step step(products, format);
-  for (const int rows : {1, 2, 4, 8, 16, 32, 64, 128}) {
+  for (const int rows : {1, 2, 4, 8, 16, 32, 64, 100, 128, 256}) {
     const double took = watch.seconds([&](cudaStream_t stream) { step.enqueue(rows, stream); });
     std::printf("| %s | %d | %.3f | %.0f | %.1f | %.2f |\n", format.name.data(), rows, took * 1e3,
                 step.bytes() / took * 1e-9, rows / took, step.bytes() / limits.bytes_per_s / took);

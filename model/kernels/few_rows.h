@@ -12,11 +12,16 @@
 namespace captiond::kernels {
 
 // The products of 1 … MatrixProducts::kFewRowsMax rows, each one launch that streams the weights:
-// see weight_stream.cuh. `blocks` is the number of the device's multiprocessors; results do not
+// see weight_stream.cuh
+// and split_stream.cuh. `blocks` is the number of the device's multiprocessors; results do not
 // depend on it.
 //
 // All enqueue and return, allocate nothing, and return cudaErrorInvalidValue for a bad shape, else
 // the launch status.
+// Up to kSplitRowsMax rows take a way of their own (split_stream.cuh), as long as that many rows of
+// x fit into its shared memory: `in` up to 19,000 or so. In kBf16 the bits are those of more rows.
+inline constexpr int kSplitRowsMax = 4;
+
 struct FewRows {
   const __nv_bfloat16* x = nullptr;  // [rows, in], 16-byte aligned
   int rows = 0;

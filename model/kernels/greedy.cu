@@ -57,7 +57,7 @@ struct GreedyTail {
 #pragma unroll
     for (int turn = 0; turn < kTurnsMax; ++turn)
 #pragma unroll
-      for (int side = 0; side < 2; ++side)
+      for (int side = 0; side < 2 && threadIdx.x < kStreamThreads; ++side)  // only they take
         all[side * kQuadsMax + turn * kStreamThreads + threadIdx.x] = best[turn][side];
     __syncthreads();
     const int n = threadIdx.x;

@@ -50,7 +50,9 @@ struct Head {
 // one algorithm for each shape and bucket of rows (powers of two), so that the same call gives the
 // same bits; bits differ between the two ways. There kFp8 multiplies e4m3 with e4m3, the rows of x
 // packed with a scale each; kInt8 and kInt4 are unpacked to bf16 first. Matrices whose outputs (of
-// gate and up: their products) are no multiple of 8 (kFp8: 16) are streamed whatever the rows.
+// gate and up: their products) are no multiple of 8 (kFp8: 16) are streamed whatever the rows. Up
+// to 4 rows with packed weights are a way of their own (`in` of up to 19,000): there x is rounded
+// to about 15 bits below the largest of 128 (kInt4: 256) neighbours, see split_input.cuh.
 //
 // One object for one device; calls enqueue and return, allocate nothing and may be captured in a
 // CUDA graph once plan() has seen the shape. Weights are read before the kernels enqueued earlier

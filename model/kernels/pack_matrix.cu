@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kThreads) pack_groups_kernel(const PackArgumen
       for (int i = 0; i < 8; ++i) {
         const float value = inside ? __bfloat162float(source[eight * 8 + kOrder[i]]) / scale : 0.0F;
         const float whole = fminf(fmaxf(rintf(value), -8.0F), 7.0F);
-        word |= static_cast<std::uint32_t>(static_cast<int>(whole) + 8) << (i * 4);
+        word |= (static_cast<std::uint32_t>(static_cast<int>(whole)) & 15U) << (i * 4);
       }
       target[(group / 4 * 4 + eight) * 4 + group % 4] = word;
     }

@@ -95,10 +95,11 @@ struct Fp8Weights {
   }
 };
 
-// Eight weights w + 8 as nibbles in the order 0, 2, 4, 6, 1, 3, 5, 7 from the lowest: in bf16,
-// 0x4180 | n << 3 is 16 + n, so 24 more than the weight, which the kernel takes off again. A chunk
-// holds eight weights of each of four groups, so that the four threads that share a product work at
-// one group: of 128 weights of a row, chunk t has 8 t … 8 t + 7 of each 32.
+// Eight weights as signed nibbles in the order 0, 2, 4, 6, 1, 3, 5, 7 from the lowest. With the
+// sign turned a nibble is n = w + 8; in bf16, 0x4180 | n << 3 is 16 + n, so 24 more than the
+// weight, which the kernel takes off again. A chunk holds eight weights of each of four groups, so
+// that the four threads that share a product work at one group: of 128 weights of a row, chunk t
+// has 8 t … 8 t + 7 of each 32.
 struct Int4Weights {
   static constexpr int kInChunk = 32;
   static constexpr int kRowUnit = 128;
@@ -108,7 +109,7 @@ struct Int4Weights {
   static constexpr std::uint32_t kTwoOffsets = 0xc1c0c1c0U;  // -24 twice
 
   static __device__ __forceinline__ std::uint32_t two(std::uint32_t word) {
-    return (word & 0x00780078U) | 0x41804180U;
+    return (word & 0x00780078U) ^ 0x41c041c0U;
   }
   template <int kEight>
   static __device__ __forceinline__ WeightPairs eight(const uint4& chunk) {

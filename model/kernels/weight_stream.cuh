@@ -90,24 +90,28 @@ struct Pass {
 // Blocks that share K, and groups of rows that a pass has.
 constexpr int cluster_of(int tiles) { return tiles <= 2 ? 1 : 4; }
 
-// How the rows of W are dealt to clusters, passes and groups.
+// How the rows of W are dealt to clusters, passes and groups: the first `extra` parts have one item
+// more than the others.
 template <bool kPaired, int kGroups>
 struct Deal {
   static constexpr int kPassItems = kPaired ? kPassRows / 2 : kPassRows;  // of a group
-  int items_begin, items, passes, out;
+  int items_begin, items, passes, items_of_part, extra, out;
 
   __device__ explicit Deal(int rows_of_w) : out(rows_of_w) {
-    const std::int64_t all = kPaired ? rows_of_w / 2 : rows_of_w;
-    const unsigned clusters = gridDim.x / kGroups, cluster = blockIdx.x / kGroups;
-    items_begin = static_cast<int>(all * cluster / clusters);
-    items = static_cast<int>(all * (cluster + 1) / clusters) - items_begin;
+    const int all = kPaired ? rows_of_w / 2 : rows_of_w;
+    const int clusters = static_cast<int>(gridDim.x) / kGroups;
+    const int cluster = static_cast<int>(blockIdx.x) / kGroups;
+    const int each = all / clusters, more = all % clusters;
+    items_begin = cluster * each + min(cluster, more);
+    items = each + (cluster < more ? 1 : 0);
     passes = (items + kPassItems * kGroups - 1) / (kPassItems * kGroups);
+    items_of_part = items / (passes * kGroups);
+    extra = items % (passes * kGroups);
   }
   __device__ Pass pass(int index, int group) const {
-    const auto all = static_cast<std::int64_t>(items);
-    const int part = index * kGroups + group, parts = passes * kGroups;
-    const int begin = static_cast<int>(all * part / parts);
-    return {items_begin + begin, static_cast<int>(all * (part + 1) / parts) - begin};
+    const int part = index * kGroups + group;
+    return {items_begin + part * items_of_part + min(part, extra),
+            items_of_part + (part < extra ? 1 : 0)};
   }
   // Row of W at `half` (0 … 3: g, g + 8, g + 16, g + 24) of a pass, or -1.
   __device__ int row(const Pass& pass, int half, int g) const {

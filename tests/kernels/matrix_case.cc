@@ -6,8 +6,10 @@
 #include <utility>
 
 #include <boost/test/unit_test.hpp>
+#include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
+#include "model/kernels/few_rows.h"
 #include "model/kernels/pack_matrix.h"
 
 namespace captiond::kernels {
@@ -72,6 +74,14 @@ void quantise_group(const __nv_bfloat16* group, float* worth) {
         std::clamp(std::nearbyint(__bfloat162float(group[i]) / scale), -8.0F, 7.0F) + 0.0F;
     worth[i] = whole * scale;
   }
+}
+
+// A value of a block of inputs whose largest has the exponent `largest`, as split_input.cuh says.
+float split_value(MatrixFormat format, float value, int largest) {
+  const float scaled = std::ldexp(value, 14 - largest);
+  const float kept = format == MatrixFormat::kFp8 ? __half2float(__float2half_rn(scaled))
+                                                  : std::min(std::nearbyint(scaled), 32639.0F);
+  return std::ldexp(kept, largest - 14);
 }
 
 }  // namespace
@@ -143,9 +153,27 @@ std::string MatrixCase::name() const {
          std::to_string(matrix.in) + "]";
 }
 
+std::vector<float> input_worth(MatrixFormat format, const std::vector<__nv_bfloat16>& x, int in,
+                               int rows) {
+  std::vector<float> worth = packed_worth(MatrixFormat::kBf16, x, in);
+  if (format == MatrixFormat::kBf16 || rows > kSplitRowsMax) return worth;
+  const auto width = static_cast<std::size_t>(in);
+  const std::size_t shared = format == MatrixFormat::kInt4 ? 256 : 128;
+  for (std::size_t row = 0; row < worth.size(); row += width)
+    for (std::size_t k = 0; k < width; k += shared) {
+      float* const block = worth.data() + row + k;
+      const std::size_t count = std::min(shared, width - k);
+      float most = 0x1p-112F;
+      for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::fabs(block[i]));
+      for (std::size_t i = 0; i < count; ++i)
+        block[i] = split_value(format, block[i], std::ilogb(most));
+    }
+  return worth;
+}
+
 std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<__nv_bfloat16>& x,
                                    int rows) {
-  return exact_product(w, packed_worth(MatrixFormat::kBf16, x, w.matrix.in), rows);
+  return exact_product(w, input_worth(w.matrix.format, x, w.matrix.in, rows), rows);
 }
 
 std::vector<Bounded> exact_product(const MatrixCase& w, const std::vector<float>& x, int rows) {

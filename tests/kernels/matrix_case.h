@@ -51,6 +51,11 @@ struct Bounded {
 std::vector<float> packed_worth(MatrixFormat format, const std::vector<__nv_bfloat16>& values,
                                 int in);
 
+// What the rows `x` [*, in] are worth to a product with a matrix of `format`: up to kSplitRowsMax
+// rows are split for packed weights, as split_input.cuh says; all others are taken as they are.
+std::vector<float> input_worth(MatrixFormat format, const std::vector<__nv_bfloat16>& x, int in,
+                               int rows);
+
 // x · Wᵀ [rows, out] in float64. The limit is what float32 sums may be off: 2⁻¹⁷ of Σ |x| |w|.
 // Chains of up to 120 mma, each of which may truncate at 2⁻²³ of its largest term, and seven
 // additions of warps stay below it; a product that is lost or counted twice does not.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -92,7 +93,7 @@ void check_greedy(HeadCase& head, const std::vector<__nv_bfloat16>& x, int rows,
 
 BOOST_AUTO_TEST_CASE(logits_equal_the_exact_softcapped_product) {
   for (const MatrixFormat format : kFormats)
-    for (const int rows : {1, 9, 70}) {
+    for (const int rows : {1, 3, 9, 70}) {
       const MatrixCase w(format, 1003, 416);
       HeadCase head(w, kSoftcap, {5});
       const auto x = input(rows, 416);
@@ -111,7 +112,7 @@ BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_su
   for (const MatrixFormat format : kFormats)
     for (const int vocabulary : {1, 7, 300, 5003}) {
       const MatrixCase w(format, vocabulary, 96, 5);
-      for (const int rows : {1, 2, 8, 13, 32, 64, 65, 130}) {
+      for (const int rows : {1, 2, 3, 4, 8, 13, 32, 64, 65, 130}) {
         const auto x = input(rows, 96);
         HeadCase open(w, kSoftcap, {});
         check_greedy(open, x, rows, {});
@@ -144,17 +145,19 @@ BOOST_AUTO_TEST_CASE(of_equal_logits_the_lowest_id_wins) {
 
 BOOST_AUTO_TEST_CASE(a_row_whose_logits_are_not_finite_says_so_and_no_other) {
   constexpr int kIn = 96;
-  const MatrixCase w(MatrixFormat::kBf16, 500, kIn);
-  for (const float rubbish :
-       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    HeadCase head(w, kSoftcap, {});
-    auto x = input(20, kIn);
-    const auto before = head.greedy(x, 20);
-    x[13 * kIn + 5] = __float2bfloat16(rubbish);
-    const auto after = head.greedy(x, 20);
-    for (std::size_t row = 0; row < 20; ++row) {
-      BOOST_TEST(after[row].finite == (row == 13 ? 0 : 1));
-      if (row != 13) BOOST_TEST(after[row].token == before[row].token);
-    }
-  }
+  for (const MatrixFormat format : kFormats)
+    for (const auto& [rows, bad] : {std::pair<int, std::size_t>{20, 13}, {3, 1}})
+      for (const float rubbish :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const MatrixCase w(format, 500, kIn);
+        HeadCase head(w, kSoftcap, {});
+        auto x = input(rows, kIn);
+        const auto before = head.greedy(x, rows);
+        x[bad * kIn + 5] = __float2bfloat16(rubbish);
+        const auto after = head.greedy(x, rows);
+        for (std::size_t row = 0; row < after.size(); ++row) {
+          BOOST_TEST(after[row].finite == (row == bad ? 0 : 1));
+          if (row != bad) BOOST_TEST(after[row].token == before[row].token);
+        }
+      }
 }
