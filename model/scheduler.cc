@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <stdexcept>
 #include <tuple>
 #include <vector>
@@ -38,6 +39,12 @@ StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
   };
   std::stable_sort(decodes.begin(), decodes.end(), sooner);
   std::stable_sort(prompts.begin(), prompts.end(), sooner);
+  if (!prompts.empty() && ++steps_ % kTurn == 0) {
+    const auto longest = std::min_element(
+        prompts.begin(), prompts.end(),
+        [](const Sequence* a, const Sequence* b) { return a->last_served < b->last_served; });
+    std::rotate(prompts.begin(), longest, std::next(longest));
+  }
 
   StepPlan plan;
   std::size_t left = step_rows_max_ - (prompts.empty() ? 0 : step_rows_max_ / 4);

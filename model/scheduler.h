@@ -14,13 +14,15 @@ namespace captiond {
 //
 // Sequences that decode come first, each with at least one row, in order of deadline and then of
 // who waited longest; a quarter of the rows is kept for prompts when there are any, so that neither
-// starves the other. Then drafts, then prompts in the same order, cut where the step is full.
-// Engine thread only.
+// starves the other. Then drafts, then prompts in the same order, cut where the step is full. Every
+// kTurn-th step begins with the prompt that has waited longest, so that one without a deadline is
+// read even where others always are in more of a hurry. Engine thread only.
 class Scheduler {
  public:
   // step_rows_max >= kStepRowsLeast.
   explicit Scheduler(std::size_t step_rows_max);
   static constexpr std::size_t kStepRowsLeast = 4;
+  static constexpr std::uint64_t kTurn = 8;
 
   // The next step; empty (no sequences) when nobody wants rows. A sequence that cannot be served
   // (no pages, too long) fails here and the others go on.
@@ -29,6 +31,7 @@ class Scheduler {
  private:
   const std::size_t step_rows_max_;
   std::uint64_t served_ = 0;  // turns given so far
+  std::uint64_t steps_ = 0;   // with prompts
 };
 
 }  // namespace captiond

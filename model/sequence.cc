@@ -174,12 +174,16 @@ bool Sequence::wants_rows() const {
 
 std::chrono::steady_clock::time_point Sequence::deadline() const {
   if (generation_) return generation_->deadline();
+  auto soonest = std::chrono::steady_clock::time_point::max();
   for (const Request& request : requests_) {
     if (const auto* generate = std::get_if<Generate>(&request.what)) {
-      return generate->options.deadline;
+      return std::min(soonest, generate->options.deadline);
+    }
+    if (const auto* fork = std::get_if<ForkTo>(&request.what)) {
+      soonest = std::min(soonest, fork->child->deadline());
     }
   }
-  return std::chrono::steady_clock::time_point::max();
+  return soonest;
 }
 
 void Sequence::reserve(StepPlan& plan, std::size_t first, std::size_t end) {
@@ -200,6 +204,17 @@ void Sequence::reserve(StepPlan& plan, std::size_t first, std::size_t end) {
 
 StepSlice& Sequence::add_slice(StepPlan& plan, std::size_t first, std::size_t count,
                                SliceRows rows) {
+  if (!plan.slice_owners.empty() && plan.slice_owners.back() == this) {
+    // Ids right behind ids are one run: a draft is then computed with the prompt before it.
+    StepSlice& last = plan.step.slices.back();
+    auto* ids = std::get_if<IdRows>(&last.rows);
+    const auto* more = std::get_if<IdRows>(&rows);
+    if (ids != nullptr && more != nullptr && last.first_position + last.count == first) {
+      ids->ids.insert(ids->ids.end(), more->ids.begin(), more->ids.end());
+      last.count += count;
+      return last;
+    }
+  }
   StepSlice& slice = plan.step.slices.emplace_back();
   slice.first_position = slice.block_first = slice.block_end = first;
   slice.count = count;

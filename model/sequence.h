@@ -80,6 +80,7 @@ class Sequence {
   // Whether rows or head rows are to be computed next.
   bool wants_rows() const;
   bool decodes() const { return generation_.has_value(); }
+  // Of the generation under way or asked for next, or of one that a fork still to be made wants.
   std::chrono::steady_clock::time_point deadline() const;
 
   // Adds at most `rows_max` rows to `plan` (a picture goes in whole, and with `oversize` even when

@@ -78,6 +78,11 @@ std::shared_ptr<const VisionPatches> picture(std::size_t columns) {
                     .video_frame = false});
 }
 
+std::shared_ptr<const AudioPatches> audio(std::size_t count) {
+  return std::make_shared<const AudioPatches>(
+      AudioPatches{.samples = std::vector<float>(count * AudioPatches::kSamplesPerPatch)});
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(nobody_who_wants_rows_is_an_empty_step) {
@@ -190,7 +195,7 @@ BOOST_AUTO_TEST_CASE(a_draft_never_costs_a_context_its_pages) {
 BOOST_AUTO_TEST_CASE(the_pages_of_every_slice_hold_its_rows) {
   Fixture fixture(64);
   Sequence& sequence = fixture.reading(10);
-  sequence.accept({.number = 2, .what = AppendIds{.ids = std::vector<TokenId>(30, 6)}});
+  sequence.accept({.number = 2, .what = AppendAudio{.patches = audio(30)}});
   const StepPlan plan = fixture.plan();
   BOOST_TEST_REQUIRE(plan.step.slices.size() == 2U);
   for (const StepSlice& slice : plan.step.slices) {
@@ -198,4 +203,52 @@ BOOST_AUTO_TEST_CASE(the_pages_of_every_slice_hold_its_rows) {
       BOOST_TEST(pages.size() * kPagePositions >= slice.first_position + slice.count);
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(ids_behind_ids_are_one_slice_with_their_draft) {
+  Fixture fixture(64);
+  Sequence& sequence = fixture.reading(10);
+  sequence.accept({.number = 2, .what = AppendIds{.ids = {6, 7}}});
+  GenerateOptions options;
+  options.draft = {8, 9, 10};
+  sequence.accept({.number = 3, .what = Generate{.options = options, .done = {}}});
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST_REQUIRE(plan.step.slices.size() == 1U);
+  const StepSlice& slice = plan.step.slices.front();
+  const std::vector<TokenId> expected = {5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 7, 8, 9, 10};
+  BOOST_TEST(std::get<IdRows>(slice.rows).ids == expected, boost::test_tools::per_element());
+  BOOST_TEST(slice.count == expected.size());
+  // The first row that chooses is that in front of the draft.
+  BOOST_TEST_REQUIRE(plan.step.outputs.size() >= 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    BOOST_TEST(plan.step.outputs[plan.step.outputs.size() - 4 + i].row == 11 + i);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_prompt_is_as_urgent_as_the_fork_that_waits_for_it) {
+  Fixture fixture(16);
+  const Sequence& reader = fixture.reading(100);
+  Sequence& parent = fixture.reading(10);
+  Sequence& child = fixture.add();
+  child.wait_for_parent();
+  GenerateOptions options;
+  options.deadline = std::chrono::steady_clock::now();
+  child.accept({.number = 2, .what = Generate{.options = options, .done = {}}});
+  parent.accept({.number = 2, .what = ForkTo{.child = fixture.sequences.back()}});
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, parent) == 10U);
+  BOOST_TEST(rows_of(plan, reader) == 6U);
+  parent.settle();
+}
+
+BOOST_AUTO_TEST_CASE(a_prompt_without_a_deadline_is_read_in_the_end) {
+  Fixture fixture(16);
+  const Sequence& patient = fixture.reading(10);
+  Sequence& hurried = fixture.reading(5000);
+  GenerateOptions options;
+  options.deadline = std::chrono::steady_clock::now();
+  hurried.accept({.number = 2, .what = Generate{.options = options, .done = {}}});
+  std::size_t steps = 1;
+  while (rows_of(fixture.plan(), patient) == 0) BOOST_TEST_REQUIRE(++steps <= Scheduler::kTurn);
+  BOOST_TEST(steps == Scheduler::kTurn);
 }
