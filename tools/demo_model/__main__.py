@@ -92,6 +92,8 @@ def parser():
     evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
     evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
     evaluate.add_argument("--unseen-engine", help="folder of espeak-ng: also its MBROLA voices, which must be installed")
+    evaluate.add_argument("--unseen-voice", help="folder of an unpacked Piper voice: also that; espeak-ng in --espeak")
+    evaluate.add_argument("--espeak", default="/", help="where espeak-ng is unpacked")
     evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
     evaluate.add_argument("--out", help="also write every transcript to this file")
     return root

@@ -120,6 +120,11 @@ def report(arguments):
             score(captioner, f"the same, white noise at {decibels} dB", noisy, log)
         score_truncated(captioner, spoken, log)
         score_quiet(captioner, pathlib.Path(arguments.sounds) if arguments.sounds else None, log)
+    if arguments.unseen_voice:
+        from . import unseen_engine
+        made = unseen_engine.piper_recordings([item[2] for item in items], arguments.espeak, arguments.unseen_voice,
+                                              NOISY_ITEMS, QUIET_SEED)
+        score(captioner, "a Piper voice, never heard", made, log)
     if arguments.unseen_engine:
         from . import unseen_engine
         made = unseen_engine.recordings([item[2] for item in items], arguments.unseen_engine, NOISY_ITEMS, QUIET_SEED)

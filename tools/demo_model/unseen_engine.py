@@ -1,4 +1,5 @@
-"""Evaluation with an engine that training never uses: the MBROLA voices, through espeak-ng.
+"""Evaluation with engines that training never uses: the MBROLA voices, through espeak-ng, and a voice of
+Piper.
 
 The Debian packages mbrola, mbrola-us1, -us2, -us3 and -en1 (non-free, no commercial use) must be
 installed; ROOT is where espeak-ng was unpacked."""
@@ -31,3 +32,10 @@ def recordings(texts, root, number, seed):
     engine, chosen = Mbrola(root), random.Random(seed).sample(texts, number)
     return [(VOICES[place % len(VOICES)], text, engine.speak_as(text, VOICES[place % len(VOICES)]))
             for place, text in enumerate(chosen)]
+
+
+def piper_recordings(texts, root, folder, number, seed):
+    """(text, samples) of so many of the texts by the Piper voice in a folder."""
+    from . import piper
+    engine, chosen = piper.Piper(root, folder), random.Random(seed).sample(texts, number)
+    return [(text, engine.speak_as_it_is(text)) for text in chosen]
