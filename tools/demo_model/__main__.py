@@ -166,6 +166,22 @@ def run_translation(arguments, config, work):
         translation_scores.report(arguments)
 
 
+TRAINING_COMMANDS = ("compile-layers", "train")
+
+
+def run_training(arguments, config, work):
+    """One of TRAINING_COMMANDS."""
+    if arguments.command == "train":
+        from . import trainer
+        trainer.main(config, work, arguments.speech, arguments.out, work / "tokenizer.json",
+                     arguments.seconds, arguments.resume, arguments.pictures, arguments.plain)
+    else:
+        from tokenizers import Tokenizer
+
+        from . import graphs
+        graphs.compile_layers(config, Tokenizer.from_file(str(work / "tokenizer.json")).get_vocab_size(), "cuda:0")
+
+
 def run(arguments, config, work):
     """One command; imports only what it needs."""
     command = arguments.command
@@ -194,15 +210,8 @@ def run(arguments, config, work):
         made = speech.make(config["speech"], work, arguments.out, arguments.seconds,
                            tuple(arguments.devices), arguments.split)
         return 0 if made else 1
-    elif command == "train":
-        from . import trainer
-        trainer.main(config, work, arguments.speech, arguments.out, work / "tokenizer.json",
-                     arguments.seconds, arguments.resume, arguments.pictures, arguments.plain)
-    elif command == "compile-layers":
-        from tokenizers import Tokenizer
-
-        from . import graphs
-        graphs.compile_layers(config, Tokenizer.from_file(str(work / "tokenizer.json")).get_vocab_size(), "cuda:0")
+    elif command in TRAINING_COMMANDS:
+        run_training(arguments, config, work)
     elif command in PICTURE_COMMANDS:
         run_pictures(arguments, config, work)
     elif command == "grow":

@@ -7,6 +7,7 @@ from torch import distributed
 from . import errors, frames, prompt
 
 BATCH = 32
+WIDTHS = 32      # positions are rounded up to a multiple: each new shape costs the attention a plan
 
 
 class Watch:
@@ -22,7 +23,7 @@ class Watch:
         embed: padded tokens int64 [B, L] -> embeddings."""
         rows, starts, done = [list(row) for row in rows], [len(row) for row in rows], [False] * len(rows)
         for _ in range(longest):
-            width = max(map(len, rows))
+            width = -(-max(map(len, rows)) // WIDTHS) * WIDTHS
             tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self.device)
             hidden = self.network(embed(tokens))
             last = torch.tensor([len(row) - 1 for row in rows], device=self.device)
