@@ -7,15 +7,15 @@ from torch import distributed
 class FlatWeights:
     """Master weights in float32, working weights in `dtype`, which the network's parameters view.
 
-    The learning rate is set on `optimiser` from outside. `average` is an exponential mean of the
-    master weights."""
+    `average` is an exponential mean of the master weights. Parameters whose names begin as one of
+    settings["faster"] must be the last ones; they learn settings["faster_rate"] times as fast."""
 
     def __init__(self, network, dtype, settings):
-        self.parameters = list(network.parameters())
+        named = list(network.named_parameters())
+        self.parameters = [parameter for _, parameter in named]
         self.settings = settings
         self.master = torch.cat([p.detach().float().reshape(-1) for p in self.parameters])
-        self.master.requires_grad_(True)
-        self.working = self.master.detach().to(dtype)
+        self.working = self.master.to(dtype)
         self.gradients = torch.zeros_like(self.working)
         at = 0
         for parameter in self.parameters:
@@ -23,11 +23,22 @@ class FlatWeights:
             parameter.data = self.working[at:end].view(parameter.shape)
             parameter.grad = self.gradients[at:end].view(parameter.shape)
             at = end
-        self.average = self.master.detach().clone()
-        self.optimiser = torch.optim.AdamW([self.master], lr=0.0, betas=tuple(settings["betas"]),
-                                           weight_decay=settings["weight_decay"],
+        self.average = self.master.clone()
+        self.parts = [part.requires_grad_(True) for part in self.master.split(self.part_sizes(named))]
+        self.rates = (1.0, settings.get("faster_rate", 1.0))
+        self.optimiser = torch.optim.AdamW([{"params": [part]} for part in self.parts], lr=0.0,
+                                           betas=tuple(settings["betas"]), weight_decay=settings["weight_decay"],
                                            fused=self.master.is_cuda)
         self.steps = 0
+
+    def part_sizes(self, named):
+        """Numbers of weights that learn at the rate itself and, if there are any, of the faster ones."""
+        begins = tuple(self.settings.get("faster", ()))
+        faster = [name.startswith(begins) for name, _ in named] if begins else []
+        if faster != sorted(faster):
+            raise ValueError(f"train.faster: the parameters that begin with {begins} are not the network's last ones")
+        last = sum(parameter.numel() for (_, parameter), one in zip(named, faster) if one)
+        return [len(self.master) - last, last] if last else [len(self.master)]
 
     def step(self, rate):
         """Averages gradients over all processes, clips, steps, and clears them."""
@@ -38,9 +49,11 @@ class FlatWeights:
         norm = gradient.norm()
         factor = (self.settings["clip"] / (norm + 1e-6)).clamp(max=1.0)
         # A step whose gradient is not finite is left out on every process alike.
-        self.master.grad = torch.nan_to_num(gradient * factor, nan=0.0, posinf=0.0, neginf=0.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        gradient = torch.nan_to_num(gradient * factor, nan=0.0, posinf=0.0, neginf=0.0)
+        for part, piece in zip(self.parts, gradient.split([len(part) for part in self.parts])):
+            part.grad = piece
+        for group, times in zip(self.optimiser.param_groups, self.rates):
+            group["lr"] = rate * times
         self.optimiser.step()
         self.steps += 1
         with torch.no_grad():
