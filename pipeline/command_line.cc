@@ -100,7 +100,7 @@ constexpr const char* kTranscribeFooter =
     "  captiond transcribe --translate German,Spanish --scenes 5 talk.mp4\n"
     "  captiond transcribe --translate de --format srt --output subtitles *.mp4\n"
     "  captiond transcribe --scenes 10 --no-speech camera.mkv\n"
-    "  captiond transcribe --format json --partials talk.wav | jq .text\n"
+    "  captiond transcribe --format json --translate de talk.wav | jq .text\n"
     "  ffmpeg -i talk.mp4 -f wav - | captiond transcribe fd://0\n"
     "  captiond transcribe --model gemma-4-12b-it --device cuda --language German rede.ogg\n";
 

@@ -60,11 +60,12 @@ std::size_t columns_of(int descriptor) {
 class FileRun final : public StreamListener {
  public:
   FileRun(const v1::StreamConfig& stream, GstContext* engine, CaptionOutput& output, MainLoop& loop,
-          const std::shared_ptr<spdlog::logger>& log, bool to_files)
+          const std::shared_ptr<spdlog::logger>& log, const std::string& file, bool to_files)
       : output_(output),
         loop_(loop),
         to_files_(to_files),
         plan_(plan_stream(stream)),
+        name_(is_uri(file) ? plan_.name : printable(file)),
         stream_(std::make_unique<Stream>(plan_, engine, *this, log)) {}
 
   // Returns why the file failed, one sentence; empty if it did not.
@@ -85,8 +86,8 @@ class FileRun final : public StreamListener {
     if (progress) std::cerr << "\r\x1b[2K";
     const auto heard = seconds(heard_);
     if (failure_.empty() && heard > 0) {
-      std::cerr << fmt::format("{}: {:.1f} s in {:.1f} s, {:.2f} of real time{}{}\n", plan_.name,
-                               heard, seconds(taken), seconds(taken) / heard, counts(),
+      std::cerr << fmt::format("{}: {:.1f} s in {:.1f} s, {:.2f} of real time{}{}\n", name_, heard,
+                               seconds(taken), seconds(taken) / heard, counts(),
                                interrupted_ ? ", interrupted" : "");
     }
     return failure_;
@@ -97,7 +98,7 @@ class FileRun final : public StreamListener {
  private:
   void show_progress() const {
     const auto duration = stream_->duration();
-    std::cerr << fmt::format("\r\x1b[2K{}: {:.1f} s", plan_.name, seconds(stream_->position()));
+    std::cerr << fmt::format("\r\x1b[2K{}: {:.1f} s", name_, seconds(stream_->position()));
     if (duration) std::cerr << fmt::format(" of {:.1f} s", seconds(*duration));
     std::cerr << std::flush;
   }
@@ -130,6 +131,7 @@ class FileRun final : public StreamListener {
   MainLoop& loop_;
   const bool to_files_;  // the captions
   const StreamPlan plan_;
+  const std::string name_;  // as the user named it; of a URI what may be shown
   std::unique_ptr<Stream> stream_;
   std::string failure_;
   std::chrono::nanoseconds heard_{};
@@ -316,7 +318,8 @@ int transcribe(const TranscribeOptions& options, std::ostream& out) {
     bool interrupted = false;
     try {
       const auto output = make_output(options, config.streams(i), file, out);
-      FileRun run(config.streams(i), context.get(), *output, loop, log, !options.output.empty());
+      FileRun run(config.streams(i), context.get(), *output, loop, log, file,
+                  !options.output.empty());
       failure = run.run();
       interrupted = run.interrupted();
       if (failure.empty() || output->written()) output->finish();

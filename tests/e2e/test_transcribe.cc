@@ -77,6 +77,7 @@ BOOST_FIXTURE_TEST_CASE(text_is_the_finals_alone_on_standard_output, Fixture) {
   for (const std::string& line : lines) BOOST_TEST(line == "hello world");
   // One line of summary, nothing else.
   BOOST_TEST(count(outcome.err, "\n") == 1u, outcome.err);
+  BOOST_TEST(outcome.err.starts_with(std::string(kSpeech) + ": "), outcome.err);
   BOOST_TEST(outcome.err.find(" of real time, " + std::to_string(lines.size()) + " captions") !=
              std::string::npos);
 }
