@@ -39,7 +39,7 @@ CONFIG=${CONFIG:-tools/demo_model/second.yaml}
 MAKE="python3 -m tools.demo_model --config $CONFIG --work work"
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training
-$MAKE compile-layers > compile.log 2>&1 &
+timeout 220 $MAKE compile-layers > compile.log 2>&1 &
 nice -n 10 $MAKE make-pictures --out scenes --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000 > pictures.log 2>&1 &
 OMP_NUM_THREADS=2 $MAKE make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]} > held.log 2>&1 &
 OMP_NUM_THREADS=2 $MAKE make-speech --out speech --seconds "$SPEECH_S" --devices $DEVICES > speech.log 2>&1
