@@ -74,13 +74,23 @@ def block(time, rows):
     return [f"{begin}  {name:6}  {text or '–'}" for begin, (name, text) in zip(begins, rows)] + [""]
 
 
+def translation_summary(language, pairs):
+    """A line about (true, given) texts."""
+    equal, different, total = 0, 0, 0
+    for true, given in pairs:
+        wrong = alignment(words_of(true), words_of(given))[1]
+        equal, different, total = equal + (wrong == 0), different + wrong, total + len(words_of(true))
+    return (f"{NAMES[language]}: {equal} of {len(pairs)} translations as the true one, {different} of {total} words "
+            "differ")
+
+
 def speech_report(captions, sentences, translations):
     """Lines about transcripts and translations. translations: language -> sentences."""
     finals = [item for item in captions if item["kind"] == "transcript" and item["final"] and item["text"]]
     found, wrong = lines_of_segments(sentences, [item["text"] for item in finals])
     translated = any(item["kind"] == "translation" for item in captions)
     more = ", its translation and the true one" if translated else ""
-    lines = [f"What was said, what was heard{more}:", ""]
+    lines, pairs = [f"What was said, what was heard{more}:", ""], {}
     for item, numbers in zip(finals, found):
         rows = [("said", " ".join(sentences[n] for n in numbers)), ("heard", item["text"])]
         for other in captions:
@@ -90,12 +100,14 @@ def speech_report(captions, sentences, translations):
             rows.append((NAMES.get(language, language), other["text"]))
             if language in translations:
                 rows.append(("true", " ".join(translations[language][n] for n in numbers)))
+                pairs.setdefault(language, []).append((rows[-1][1], other["text"]))
         lines += block(item["start"], rows)
     missed = set(range(len(sentences))).difference(*map(set, found)) if found else range(len(sentences))
     for number in missed:
         lines += block(None, [("said", sentences[number]), ("heard", "")])
     total = sum(len(words_of(text)) for text in sentences)
-    return lines + [f"{wrong} of {total} words wrong ({100 * wrong / max(total, 1):.1f} %)"]
+    lines.append(f"{wrong} of {total} words wrong ({100 * wrong / max(total, 1):.1f} %)")
+    return lines + [translation_summary(language, pairs[language]) for language in sorted(pairs)]
 
 
 def scene_report(captions, truth):

@@ -58,7 +58,8 @@ class Report(unittest.TestCase):
                       "       German  Es kostete 5 Pfund.\n       true    Es kostet 5 Pfund.\n", text)
         self.assertIn("said    Good bye.\n       heard   –\n", text)
         self.assertIn("00:05  there   Two dogs.\n       seen    Two cats.\n", text)
-        self.assertIn("3 of 10 words wrong (30.0 %)", text)
+        self.assertIn("3 of 10 words wrong (30.0 %)\nGerman: 0 of 1 translations as the true one, "
+                      "1 of 4 words differ\n", text)
         self.assertTrue(text.endswith("1 of 2 scenes told word for word"))
 
     def test_scenes_are_told_only_where_they_were_asked_for(self):
