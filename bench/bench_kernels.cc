@@ -3,9 +3,11 @@
 // 8192 x 8192. Launches stand in a CUDA graph one after another, as in a step; weights rotate
 // through more than 512 MB, so that the cache holds none of them.
 //
-// Usage: bench_kernels [bf16|fp8|int8|int4 …] [step|each …]; none: all formats, all tables.
+// Usage: bench_kernels [bf16|fp8|int8|int4 …] [step|each …] [ROWS …]; none: all formats, all
+// tables, the rows of the tables in docs/performance.md.
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <cuda_bf16.h>
@@ -31,6 +34,7 @@ namespace {
 using namespace captiond::kernels;
 
 constexpr std::size_t kRotatedBytes = std::size_t{512} << 20;
+constexpr int kMostRows = 4096, kStepRows = 256;
 constexpr int kHidden = 3840, kInner = 15360, kVocabulary = 262144;
 
 void require(cudaError_t status) { check_cuda(status, "A CUDA call of the bench"); }
@@ -220,11 +224,12 @@ Limits measure_limits(MatrixProducts& products, Stopwatch& watch) {
 }
 
 void print_case(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
-                const Format& format, const Case& one) {
+                const Format& format, const Case& one, std::span<const int> asked) {
   const Weights w(format.format, one);
   const bool head = one.kind == Kind::kGreedy || one.kind == Kind::kLogits;
-  const Activations a(products, one, format.format, head ? 64 : 4096);
-  for (const int rows : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 4096}) {
+  const Activations a(products, one, format.format, head ? 64 : kMostRows);
+  constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 4096};
+  for (const int rows : asked.empty() ? std::span<const int>(kRows) : asked) {
     if (head && rows > 64) break;
     const std::size_t launches =
         rows > 64 ? 4 : std::clamp<std::size_t>((std::size_t{12} << 30) / w.sum(), 4, 200);
@@ -271,7 +276,7 @@ class Step {
                         .in = one.in,
                         .gate_up = one.kind == Kind::kGateUp});
     }
-    workspace_bytes_ = products.plan(shapes, static_cast<int>(kRows));
+    workspace_bytes_ = products.plan(shapes, kStepRows);
     workspace_ = std::make_unique<Buffer>(workspace_bytes_);
     workspace_->zero();
   }
@@ -308,21 +313,21 @@ class Step {
                      rows, stream));
   }
 
-  static constexpr std::size_t kRows = 256;
   MatrixProducts& products_;
   std::vector<Matrix> matrices_[std::size(kCases)];
   std::vector<std::unique_ptr<Buffer>> buffers_;
-  Buffer hidden_{kRows * kHidden * 2}, wide_{kRows * kInner * 2}, weight_{kHidden * 2},
-      choices_{kRows * 8};
+  Buffer hidden_{std::size_t{kStepRows} * kHidden * 2}, wide_{std::size_t{kStepRows} * kInner * 2},
+      weight_{kHidden * 2}, choices_{std::size_t{kStepRows} * 8};
   std::unique_ptr<Buffer> workspace_;
   std::size_t workspace_bytes_ = 0;
   double bytes_ = 0;
 };
 
 void print_step(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
-                const Format& format) {
+                const Format& format, std::span<const int> asked) {
   Step step(products, format);
-  for (const int rows : {1, 2, 4, 8, 16, 32, 64, 100, 128, 256}) {
+  constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 64, 100, 128, 256};
+  for (const int rows : asked.empty() ? std::span<const int>(kRows) : asked) {
     const double took = watch.seconds([&](cudaStream_t stream) { step.enqueue(rows, stream); });
     std::printf("| %s | %d | %.3f | %.0f | %.1f | %.2f |\n", format.name.data(), rows, took * 1e3,
                 step.bytes() / took * 1e-9, rows / took, step.bytes() / limits.bytes_per_s / took);
@@ -340,6 +345,14 @@ bool is_table(std::string_view word) {
   return std::find(std::begin(kTables), std::end(kTables), word) != std::end(kTables);
 }
 
+// The number that `word` is, or 0 when it is none from 1 to `most`.
+int rows_of(std::string_view word, int most) {
+  int rows = 0;
+  const auto result = std::from_chars(word.begin(), word.end(), rows);
+  return result.ec == std::errc() && result.ptr == word.end() && rows > 0 && rows <= most ? rows
+                                                                                          : 0;
+}
+
 // Whether `name` was asked for, or nothing of its kind was.
 template <typename Kind>
 bool wanted(std::span<const std::string_view> words, std::string_view name, Kind is_of_kind) {
@@ -348,6 +361,9 @@ bool wanted(std::span<const std::string_view> words, std::string_view name, Kind
 }
 
 void bench(std::span<const std::string_view> words) {
+  std::vector<int> rows;
+  for (const std::string_view word : words)
+    if (const int count = rows_of(word, kMostRows); count > 0) rows.push_back(count);
   MatrixProducts products;
   Stopwatch watch;
   const Limits limits = measure_limits(products, watch);
@@ -358,14 +374,15 @@ void bench(std::span<const std::string_view> words) {
         "\n| weights | all products of a step, rows | ms | GB/s | rows/s | limit ÷ measured |");
     std::puts("|---|---|---|---|---|---|");
     for (const Format& format : kFormats)
-      if (wanted(words, format.name, is_format)) print_step(products, watch, limits, format);
+      if (wanted(words, format.name, is_format)) print_step(products, watch, limits, format, rows);
   }
   if (wanted(words, "each", is_table)) {
     std::puts("\n| weights | product | rows | µs | GB/s | TFLOP/s | limit ÷ measured |");
     std::puts("|---|---|---|---|---|---|---|");
     for (const Format& format : kFormats)
       for (const Case& one : kCases)
-        if (wanted(words, format.name, is_format)) print_case(products, watch, limits, format, one);
+        if (wanted(words, format.name, is_format))
+          print_case(products, watch, limits, format, one, rows);
   }
 }
 
@@ -374,11 +391,13 @@ void bench(std::span<const std::string_view> words) {
 int main(int count, char** words) {
   try {
     const std::vector<std::string_view> asked(words + 1, words + count);
+    const bool step = wanted(asked, "step", is_table);
     for (const std::string_view word : asked)
-      if (!is_format(word) && !is_table(word))
+      if (!is_format(word) && !is_table(word) && rows_of(word, step ? kStepRows : kMostRows) == 0)
         throw std::invalid_argument(
-            "bench_kernels knows bf16, fp8, int8, int4, step and each, not " + std::string(word) +
-            ".");
+            "bench_kernels knows bf16, fp8, int8, int4, step, each, and numbers of rows up to 4096 "
+            "(with step: 256), not " +
+            std::string(word) + ".");
     bench(asked);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_kernels: %s\n", error.what());

@@ -12,12 +12,10 @@
 namespace captiond::kernels {
 
 // The products of 1 … MatrixProducts::kFewRowsMax rows, each one launch that streams the weights:
-// see weight_stream.cuh
-// and split_stream.cuh. `blocks` is the number of the device's multiprocessors; results do not
-// depend on it.
+// see weight_stream.cuh and split_stream.cuh. `blocks` is the number of the device's
+// multiprocessors; results do not depend on it. All enqueue and return, allocate nothing, and
+// return cudaErrorInvalidValue for a bad shape, else the launch status.
 //
-// All enqueue and return, allocate nothing, and return cudaErrorInvalidValue for a bad shape, else
-// the launch status.
 // Up to kSplitRowsMax rows take a way of their own (split_stream.cuh), as long as that many rows of
 // x fit into its shared memory: `in` up to 19,000 or so. In kBf16 the bits are those of more rows.
 inline constexpr int kSplitRowsMax = 4;

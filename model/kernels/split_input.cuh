@@ -11,12 +11,12 @@
 // How few rows of x stand in shared memory for the products that take the stored bytes of weights
 // as they are (split_stream.cuh): in bf16 as they come, for packed weights split.
 //
-// Of every block of inputs that shares a scale, E is the exponent of the largest value. The integer
-// formats take x as v = round(x * 2^(14 - E)), at most 32,639, in two bytes 256 * high + low: 15
-// bits below the largest value, exact for every bf16 value down to 2^-7 of it, else off by at most
-// 2^-15 of it (2^-14 where 255 * 2^7 is cut to 32,639). fp8 takes x * 2^(14 - E) in float16, exact
-// down to 2^-31 of the largest value. A block with a value that is not finite has the scale NaN,
-// and so has all that is made of it.
+// Of every block of inputs that shares a scale, E is the exponent of the bf16 number that follows
+// the largest value. The integer formats take x as v = round(x * 2^(14 - E)), at most 32,512, in
+// two bytes 256 * high + low: exact for every bf16 value down to 2^(E - 7), off by at most
+// 2^(E - 15), which is 2^-14 of the largest value at worst. fp8 takes x * 2^(14 - E) in float16,
+// exact down to 2^(E - 31). A block with a value that is not finite has the scale NaN, and so has
+// all that is made of it.
 //
 // Pieces: [64 inputs][row][128 bytes]; of the integer formats 64 high bytes, then 64 low ones; of
 // the others 64 values. Inside, they stand as the weights of the same 64 inputs do in a stored row.
@@ -31,16 +31,15 @@ struct EightInputs {
   uint4 raw;
   float factor;
 
-  // Input i (0 … 7), scaled.
-  __device__ __forceinline__ float scaled(int i) const {
+  __device__ __forceinline__ float value(int i) const {  // of input i (0 … 7)
     const std::uint32_t two = word_of(raw, i / 2);
-    return __uint_as_float(i % 2 == 0 ? two << 16 : two & 0xffff0000U) * factor;
+    return __uint_as_float(i % 2 == 0 ? two << 16 : two & 0xffff0000U);
   }
-  // The same as an integer in the lower 16 bits: the sum with 1.5 * 2^23 is rounded to even and
-  // ends in it.
+  // Input i, scaled, as an integer in the lower 16 bits: the sum with 1.5 * 2^23 is rounded to even
+  // and ends in it.
   __device__ __forceinline__ std::uint32_t whole(int i) const {
     constexpr float kShift = 12582912.0F;
-    return __float_as_uint(fminf(scaled(i), 32639.0F) + kShift);
+    return __float_as_uint(__fmaf_rn(value(i), factor, kShift));
   }
 };
 
@@ -104,14 +103,14 @@ struct Fp8Input {
   static constexpr bool kScaled = true;
   static constexpr int kShared = 128;
   static constexpr float kFactor = 1.0F;
-  static __device__ __forceinline__ std::uint32_t two(float low, float high) {
-    const __half2 pair = __floats2half2_rn(low, high);
+  // Inputs `low` and `high`, scaled, as float16.
+  static __device__ __forceinline__ std::uint32_t two(const EightInputs& x, int low, int high) {
+    const __half2 pair = __floats2half2_rn(x.value(low) * x.factor, x.value(high) * x.factor);
     return *reinterpret_cast<const std::uint32_t*>(&pair);
   }
   static __device__ __forceinline__ void store(char* piece, int k, const EightInputs& x) {
-    *reinterpret_cast<uint4*>(piece + k % kSplitInputs * 2) = {
-        two(x.scaled(2), x.scaled(0)), two(x.scaled(3), x.scaled(1)), two(x.scaled(6), x.scaled(4)),
-        two(x.scaled(7), x.scaled(5))};
+    *reinterpret_cast<uint4*>(piece + k % kSplitInputs * 2) = {two(x, 2, 0), two(x, 3, 1),
+                                                               two(x, 6, 4), two(x, 7, 5)};
   }
 };
 
@@ -130,7 +129,7 @@ __device__ __forceinline__ float find_scale(EightInputs& x) {
     x.factor = 0.0F;
     return __uint_as_float(0x7fffffffU);
   }
-  const std::uint32_t exponent = max(most >> 7, 15U);
+  const std::uint32_t exponent = max((most + 1) >> 7, 15U);
   x.factor = __uint_as_float((268U - exponent) << 23);
   return __uint_as_float((exponent - 14U) << 23);
 }

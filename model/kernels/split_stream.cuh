@@ -13,8 +13,11 @@
 // Sixteen warps: two groups of 16 rows of W, each of eight slices of K. A warp streams its part
 // through a ring of its own in shared memory, as weight_stream.cuh does, and the slices' sums are
 // added in their order. A row's bits depend neither on the other rows, nor on their number, nor on
-// the number of blocks. Registers and shared memory leave room for a second block on the
-// multiprocessor where x is short: the next product's, which fills its ring while this one works.
+// the number of blocks. One block takes a multiprocessor for itself: with room for the next
+// product's beside it, whose ring then fills while this one works, a step took 3.2 ms instead
+// of 2.3 in int4 and 3.7 instead of 3.2 in int8 (bench_kernels step, one row, H200), presumably
+// since what a chain of small kernels waits for stands behind the weights' requests. Prefetching
+// into the L2 cache cost for the same reason.
 
 #include <algorithm>
 #include <iterator>
@@ -25,12 +28,11 @@ namespace captiond::kernels {
 
 inline constexpr int kSplitGroups = 2;
 inline constexpr int kSplitSlices = kSplitThreads / 32 / kSplitGroups;
-inline constexpr int kSplitStages = 2;
+inline constexpr int kSplitStagesMax = 4;  // of a ring
 // Passes whose rows' scales are in shared memory: the one that ends, the next one, and those that
 // the ring is ahead.
 inline constexpr int kScalePasses = 8;
-static_assert(kSplitStages + 3 <= kScalePasses);
-inline constexpr int kSplitAhead = 0;  // bytes of a block
+static_assert(kSplitStagesMax + 3 <= kScalePasses);
 
 __device__ __forceinline__ void multiply_add(int (&sum)[4], std::uint32_t a0, std::uint32_t a1,
                                              std::uint32_t a2, std::uint32_t a3, std::uint32_t b0,
@@ -100,6 +102,7 @@ struct TwoSums {
 struct Int8Products {
   using Weights = Int8Weights;
   using Input = Int8Input;
+  static constexpr int kStages = 3;
   using Sums = TwoSums;
 
   static __device__ int place(int lane, int row) {
@@ -122,6 +125,7 @@ struct Int8Products {
 struct Int4Products {
   using Weights = Int4Weights;
   using Input = Int4Input;
+  static constexpr int kStages = 2;
   using Sums = TwoSums;
 
   static __device__ int place(int lane, int row) { return Int8Products::place(lane, row); }
@@ -158,6 +162,7 @@ struct Int4Products {
 struct Fp8Products {
   using Weights = Fp8Weights;
   using Input = Fp8Input;
+  static constexpr int kStages = 3;
   using Sums = TwoSums;
 
   // Both columns of a row hold the same.
@@ -194,6 +199,7 @@ struct Fp8Products {
 struct Bf16Products {
   using Weights = Bf16Weights;
   using Input = Bf16Input;
+  static constexpr int kStages = 4;
   struct Sums {
     float of_row[4] = {};  // g twice, g + 8 twice
   };
@@ -213,14 +219,45 @@ struct Bf16Products {
   }
 };
 
+// How the rows of W, or the pairs of a gate and an up row, are dealt to blocks, passes and groups:
+// evenly, the first ones of each having one more than the others.
+template <bool kPaired>
+class SplitDeal {
+ public:
+  __device__ explicit SplitDeal(int rows_of_w) : out_(rows_of_w) {
+    constexpr int kInPass = kSplitGroups * (kPaired ? 8 : 16);
+    const int all = kPaired ? rows_of_w / 2 : rows_of_w;
+    const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
+    const int each = all / blocks, more = all % blocks;
+    begin_ = block * each + min(block, more);
+    items_ = each + (block < more ? 1 : 0);
+    passes_ = (items_ + kInPass - 1) / kInPass;
+    each_ = items_ / (passes_ * kSplitGroups);
+    more_ = items_ % (passes_ * kSplitGroups);
+  }
+  __device__ int passes() const { return passes_; }
+  __device__ int begin() const { return begin_; }
+  __device__ int items() const { return items_; }
+
+  // The row of W at g (`side` 0) or g + 8 (1) of the 16 of a group, or -1.
+  __device__ __forceinline__ int row(int pass, int group, int side, int g) const {
+    const int part = pass * kSplitGroups + group, item = kPaired ? g : side * 8 + g;
+    if (item >= each_ + (part < more_ ? 1 : 0)) return -1;
+    return begin_ + part * each_ + min(part, more_) + item + (kPaired ? side * (out_ / 2) : 0);
+  }
+
+ private:
+  int begin_, items_, passes_, each_, more_, out_;
+};
+
 // One warp's stream of weights: its K-blocks of its 16 rows in every pass, one stage a block.
 // Places in the matrix are counted in chunks of 16 bytes: registers are few.
-template <class Weights, class Dealt>
+template <class Weights, int kStages, class Dealt>
 class SplitRing {
  public:
   static constexpr int kScaleBytes = Weights::kGroupScales ? 16 * kChunkBytes : 0;
   static constexpr int kStageBytes = 16 * kBlockChunks * kChunkBytes + kScaleBytes;
-  static constexpr int kBytes = kSplitStages * kStageBytes;
+  static constexpr int kBytes = kStages * kStageBytes;
 
   // `row_scales`: shared memory of SplitShared for the scales of rows, or null when another warp
   // fetches those of the group.
@@ -234,7 +271,7 @@ class SplitRing {
         begin_(begin),
         end_(end),
         block_(begin),
-        pass_(begin == end ? deal.passes : 0),
+        pass_(begin == end ? deal.passes() : 0),
         row_chunks_(static_cast<int>(row_bytes<Weights>(input.in)) / kChunkBytes) {
     enter_pass();
   }
@@ -242,7 +279,7 @@ class SplitRing {
   // Starts the copies of the next block into `slot`; when none is left, commits an empty group, so
   // that groups and blocks keep in step.
   __device__ __forceinline__ void fetch(int slot) {
-    if (pass_ < deal_.passes) {
+    if (pass_ < deal_.passes()) {
       const int lane = threadIdx.x % 32, first = block_ * kBlockChunks;
       char* const stage = ring_ + slot * kStageBytes + lane * kChunkBytes;
 #pragma unroll
@@ -276,16 +313,15 @@ class SplitRing {
   }
 
   __device__ __forceinline__ void enter_pass() {
-    if (pass_ >= deal_.passes) return;
-    const Pass pass = deal_.pass(pass_, 0);
+    if (pass_ >= deal_.passes()) return;
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int side = 0; side < 2; ++side) {
-      const int row = deal_.row(pass, 2 * group_ + side, lane / 4);
+      const int row = deal_.row(pass_, group_, side, lane / 4);
       rows_[side] = row < 0 ? -1 : row * row_chunks_ + lane % 4;
     }
     // The row of this lane, of the 16, for what there is one of a row.
-    const int row = lane < 16 ? deal_.row(pass, 2 * group_ + lane / 8, lane % 8) : -1;
+    const int row = lane < 16 ? deal_.row(pass_, group_, lane / 8, lane % 8) : -1;
     if constexpr (Weights::kRowScales) {
       if (row >= 0 && row_scales_ != nullptr)
         copy_4_bytes(row_scales_ + pass_ % kScalePasses * kPassRows + group_ * 16 + lane,
@@ -304,107 +340,95 @@ class SplitRing {
   int scales_ = -1;  // first chunk of a row's scales, or -1
 };
 
-// Asks for the first kSplitAhead bytes of what the block reads, beyond what its rings hold: while
-// it waits for the kernel before, memory may be idle.
-template <bool kPaired, class Weights, class Dealt>
-__device__ __forceinline__ void prefetch_weights(const StreamInput& input, const Dealt& deal) {
-  constexpr int kWarps = kSplitThreads / 32, kRuns = kPaired ? 2 : 1;
-  if constexpr (kSplitAhead == 0) return;
-  if (threadIdx.x % 32 != 0) return;
-  const int run = static_cast<int>(threadIdx.x) / 32 % kRuns;
-  const std::size_t row = row_bytes<Weights>(input.in);
-  const std::size_t most = min(deal.items * row, static_cast<std::size_t>(kSplitAhead / kRuns));
-  const std::size_t part = most / (kWarps / kRuns) / 16 * 16;
-  if (part == 0) return;
-  const char* const from = input.values + (deal.items_begin + run * (input.out / 2)) * row +
-                           threadIdx.x / 32 / kRuns * part;
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from),
-               "r"(static_cast<unsigned>(part))
-               : "memory");
-}
-
-// Shared memory: rings, sums of the warps (two passes), scales of rows, pieces and scales of x.
-template <class Products>
+// Shared memory of a block: rings, scales of rows, sums of the warps (of two passes, [slice][group]
+// [g][row of x] for the rows g and g + 8 of W), pieces and scales of x.
+template <class Products, int kStages>
 struct SplitShared {
-  using Ring = SplitRing<typename Products::Weights, Deal<false, 1>>;
-  static constexpr int kWarps = kSplitThreads / 32;
-  static constexpr int kSums = kWarps * 32;  // of a pass
-  static constexpr std::size_t kRings = static_cast<std::size_t>(kWarps) * Ring::kBytes;
-  static constexpr std::size_t kRowScales = kRings + 2 * kSums * sizeof(float2);
-  static constexpr std::size_t kInput = kRowScales + kScalePasses * kPassRows * sizeof(float);
+  using Weights = typename Products::Weights;
+  using Ring = SplitRing<Weights, kStages, SplitDeal<false>>;
+  static constexpr std::size_t kRings = static_cast<std::size_t>(kSplitThreads / 32) * Ring::kBytes;
+  static constexpr std::size_t kRowScales =
+      Weights::kRowScales ? kScalePasses * kPassRows * sizeof(float) : 0;
 
+  static __host__ __device__ constexpr std::size_t sums_at() { return kRings + kRowScales; }
+  static __host__ __device__ constexpr int sums(int rows) {  // of a pass
+    return kSplitThreads / 4 * rows;
+  }
+  static __host__ __device__ constexpr std::size_t input_at(int rows) {
+    return sums_at() + 2 * sums(rows) * sizeof(float2);
+  }
   static constexpr std::size_t bytes(int in, int rows) {
-    return kInput + split_bytes<typename Products::Input>(in, rows);
+    return input_at(rows) + split_bytes<typename Products::Input>(in, rows);
   }
 };
 
 // Adds the slices' sums of a pass, times the scales of their rows, and hands the tail the quads
 // that weight_stream.cuh hands it: one thread for the rows g and g + 8 of a group and two rows of
-// x.
+// x, of which the second may be beyond the last.
 template <class Weights, class Dealt, class Tail>
-__device__ __forceinline__ void add_slices(const float2* sums, const float* row_scales,
-                                           const Pass& pass, const Dealt& deal, int rows,
-                                           Tail& tail) {
-  const int group = threadIdx.x / 32, lane = threadIdx.x % 32, n = lane % 4 * 2;
+__device__ __forceinline__ void add_slices(const float2* sums, const float* row_scales, int pass,
+                                           const Dealt& deal, int rows, Tail& tail) {
+  const int group = threadIdx.x / 32, g = static_cast<int>(threadIdx.x) % 32 / 4;
+  const int n = static_cast<int>(threadIdx.x) % 4 * 2;
   if (group >= kSplitGroups || n >= rows) return;
-  const auto part = [&](int slice) {
-    return *reinterpret_cast<const float4*>(sums + (slice * kSplitGroups + group) * 32 +
-                                            lane / 4 * 4 + n);
-  };
-  float4 total = part(0);
+  const float2* const first = sums + (group * 8 + g) * rows + n;
+  const int next = n + 1 < rows ? 1 : 0, of_slice = kSplitGroups * 8 * rows;
+  float2 left = first[0], right = first[next];
 #pragma unroll
   for (int slice = 1; slice < kSplitSlices; ++slice) {
-    const float4 more = part(slice);
-    total = {total.x + more.x, total.y + more.y, total.z + more.z, total.w + more.w};
+    const float2 more = first[slice * of_slice], other = first[slice * of_slice + next];
+    left = {left.x + more.x, left.y + more.y};
+    right = {right.x + other.x, right.y + other.y};
   }
+  float low = 1.0F, high = 1.0F;
   if constexpr (Weights::kRowScales) {
-    const float low = row_scales[group * 16 + lane / 4],
-                high = row_scales[group * 16 + 8 + lane / 4];
-    total = {total.x * low, total.y * high, total.z * low, total.w * high};
+    low = row_scales[group * 16 + g];
+    high = row_scales[group * 16 + 8 + g];
   }
-  tail.take(0, deal.row(pass, 2 * group, lane / 4), deal.row(pass, 2 * group + 1, lane / 4), n,
-            {total.x, total.z, total.y, total.w});
+  tail.take(0, deal.row(pass, group, 0, g), deal.row(pass, group, 1, g), n,
+            {left.x * low, right.x * low, left.y * high, right.y * high});
 }
 
 // `Tail` as for stream_kernel().
-template <class Products, class Tail>
-__global__ void __launch_bounds__(kSplitThreads, 2)
+template <class Products, int kStages, class Tail>
+__global__ void __launch_bounds__(kSplitThreads, 1)
     split_kernel(const StreamInput input, Tail tail) {
   extern __shared__ __align__(128) char shared[];
   using Weights = typename Products::Weights;
-  using Memory = SplitShared<Products>;
-  using Dealt = Deal<Tail::kPaired, 1>;
-  using Ring = SplitRing<Weights, Dealt>;
+  using Memory = SplitShared<Products, kStages>;
+  using Dealt = SplitDeal<Tail::kPaired>;
+  using Ring = SplitRing<Weights, kStages, Dealt>;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const Dealt deal(input.out);
   const int blocks = shared_scales<typename Products::Input>(input.in);
   const int slice = warp / kSplitGroups;
   const int begin = blocks * slice / kSplitSlices, end = blocks * (slice + 1) / kSplitSlices;
-  auto* const row_scales = reinterpret_cast<float*>(shared + Memory::kRowScales);
+  auto* const row_scales = reinterpret_cast<float*>(shared + Memory::kRings);
   // The last slice is never empty.
   Ring ring(input, deal, warp % kSplitGroups, shared + warp * Ring::kBytes,
             slice == kSplitSlices - 1 ? row_scales : nullptr, begin, end);
+  // The last stage later: requests for weights are in the way of those for x.
 #pragma unroll 1
-  for (int stage = 0; stage < kSplitStages; ++stage) ring.fetch(stage);
+  for (int stage = 0; stage < kStages - 1; ++stage) ring.fetch(stage);
   let_next_kernel_start();
-  prefetch_weights<Tail::kPaired, Weights>(input, deal);
   wait_for_previous_kernels();
-  split_rows<typename Products::Input>(input, shared + Memory::kInput);
+  char* const pieces = shared + Memory::input_at(input.rows);
+  split_rows<typename Products::Input>(input, pieces);
+  ring.fetch(kStages - 1);
   __syncthreads();
 
   constexpr int kPieces = Products::Input::kShared / kSplitInputs;  // of a K-block
   const int row = min(lane / 8, input.rows - 1), stride = input.rows * kSplitPiece;
-  const char* const x = shared + Memory::kInput + Products::place(lane, row);
+  const char* const x = pieces + Products::place(lane, row);
   const auto* const x_scales =
-      reinterpret_cast<const float*>(shared + Memory::kInput +
-                                     static_cast<std::size_t>(blocks) * kPieces * stride) +
+      reinterpret_cast<const float*>(pieces + static_cast<std::size_t>(blocks) * kPieces * stride) +
       min(lane % 4, input.rows - 1);
-  auto* const sums_of_all = reinterpret_cast<float2*>(shared + Memory::kRings);
+  auto* const sums_of_all = reinterpret_cast<float2*>(shared + Memory::sums_at());
   int slot = 0;
-  for (int index = 0; index < deal.passes; ++index) {
+  for (int index = 0; index < deal.passes(); ++index) {
     typename Products::Sums sums;
     for (int block = begin; block < end; ++block) {
-      wait_for_copies<kSplitStages - 1>();
+      wait_for_copies<kStages - 1>();
       // Scales, unlike values, are read by other threads than the one that fetched them.
       if constexpr (Weights::kGroupScales) __syncwarp();
       const LaneWeights<Weights> weights(ring.stage(slot));
@@ -412,33 +436,48 @@ __global__ void __launch_bounds__(kSplitThreads, 2)
       ring.fetch(slot);  // what was there is in registers
       Products::add(sums, weights, {.first = x + block * kPieces * stride, .stride = stride},
                     Products::Input::kScaled ? x_scales[block * input.rows] : 1.0F);
-      if (++slot == kSplitStages) slot = 0;
+      if (++slot == kStages) slot = 0;
     }
-    float2* const buffer = sums_of_all + index % 2 * Memory::kSums;
-    buffer[threadIdx.x] = {sums.of_row[0], sums.of_row[std::size(sums.of_row) / 2]};
+    float2* const buffer = sums_of_all + index % 2 * Memory::sums(input.rows);
+    if (lane % 4 < input.rows)
+      buffer[(warp * 8 + lane / 4) * input.rows + lane % 4] = {
+          sums.of_row[0], sums.of_row[std::size(sums.of_row) / 2]};
     __syncthreads();
-    add_slices<Weights>(buffer, row_scales + index % kScalePasses * kPassRows, deal.pass(index, 0),
-                        deal, input.rows, tail);
+    add_slices<Weights>(buffer, row_scales + index % kScalePasses * kPassRows, index, deal,
+                        input.rows, tail);
   }
   __syncthreads();
   tail.finish(shared, input);
 }
 
-// Whether x of up to kSplitRowsMax rows fits into a block's shared memory.
+// Whether x of up to kSplitRowsMax rows fits into a block's shared memory, with a stage less of the
+// rings where need be.
+inline constexpr std::size_t kSharedOfBlock = 227 * 1024;
+template <class Products>
+constexpr int kStagesLeast = Products::kStages > 2 ? Products::kStages - 1 : Products::kStages;
 template <class Products>
 constexpr bool splits(int in) {
-  constexpr std::size_t kSharedMax = 227 * 1024;
-  return SplitShared<Products>::bytes(in, kSplitRowsMax) <= kSharedMax;
+  return SplitShared<Products, kStagesLeast<Products>>::bytes(in, kSplitRowsMax) <= kSharedOfBlock;
+}
+
+template <class Products, int kStages, class Tail>
+[[nodiscard]] cudaError_t launch_stages(const StreamInput& input, const Tail& tail, int blocks_max,
+                                        cudaStream_t stream) noexcept {
+  const int items = Tail::kPaired ? input.out / 2 : input.out;
+  const LaunchShape shape{
+      .blocks = dim3(static_cast<unsigned>(std::min(blocks_max, items))),
+      .threads = dim3(kSplitThreads),
+      .shared_bytes = SplitShared<Products, kStages>::bytes(input.in, input.rows)};
+  return launch(split_kernel<Products, kStages, Tail>, shape, stream, input, tail);
 }
 
 template <class Products, class Tail>
 [[nodiscard]] cudaError_t launch_split(const StreamInput& input, const Tail& tail, int blocks_max,
                                        cudaStream_t stream) noexcept {
-  const int items = Tail::kPaired ? input.out / 2 : input.out;
-  const LaunchShape shape{.blocks = dim3(static_cast<unsigned>(std::min(blocks_max, items))),
-                          .threads = dim3(kSplitThreads),
-                          .shared_bytes = SplitShared<Products>::bytes(input.in, input.rows)};
-  return launch(split_kernel<Products, Tail>, shape, stream, input, tail);
+  constexpr int kStages = Products::kStages;
+  if (SplitShared<Products, kStages>::bytes(input.in, input.rows) <= kSharedOfBlock)
+    return launch_stages<Products, kStages>(input, tail, blocks_max, stream);
+  return launch_stages<Products, kStagesLeast<Products>>(input, tail, blocks_max, stream);
 }
 
 }  // namespace captiond::kernels

@@ -95,7 +95,7 @@ constexpr int cluster_of(int tiles) { return tiles <= 2 ? 1 : 4; }
 template <bool kPaired, int kGroups>
 struct Deal {
   static constexpr int kPassItems = kPaired ? kPassRows / 2 : kPassRows;  // of a group
-  int items_begin, items, passes, items_of_part, extra, out;
+  int items_begin, passes, items_of_part, extra, out;
 
   __device__ explicit Deal(int rows_of_w) : out(rows_of_w) {
     const int all = kPaired ? rows_of_w / 2 : rows_of_w;
@@ -103,7 +103,7 @@ struct Deal {
     const int cluster = static_cast<int>(blockIdx.x) / kGroups;
     const int each = all / clusters, more = all % clusters;
     items_begin = cluster * each + min(cluster, more);
-    items = each + (cluster < more ? 1 : 0);
+    const int items = each + (cluster < more ? 1 : 0);
     passes = (items + kPassItems * kGroups - 1) / (kPassItems * kGroups);
     items_of_part = items / (passes * kGroups);
     extra = items % (passes * kGroups);

@@ -76,12 +76,12 @@ void quantise_group(const __nv_bfloat16* group, float* worth) {
   }
 }
 
-// A value of a block of inputs whose largest has the exponent `largest`, as split_input.cuh says.
-float split_value(MatrixFormat format, float value, int largest) {
-  const float scaled = std::ldexp(value, 14 - largest);
-  const float kept = format == MatrixFormat::kFp8 ? __half2float(__float2half_rn(scaled))
-                                                  : std::min(std::nearbyint(scaled), 32639.0F);
-  return std::ldexp(kept, largest - 14);
+// A value of a block of inputs whose shared exponent is `exponent`, as split_input.cuh says.
+float split_value(MatrixFormat format, float value, int exponent) {
+  const float scaled = std::ldexp(value, 14 - exponent);
+  const float kept =
+      format == MatrixFormat::kFp8 ? __half2float(__float2half_rn(scaled)) : std::nearbyint(scaled);
+  return std::ldexp(kept, exponent - 14);
 }
 
 }  // namespace
@@ -165,8 +165,8 @@ std::vector<float> input_worth(MatrixFormat format, const std::vector<__nv_bfloa
       const std::size_t count = std::min(shared, width - k);
       float most = 0x1p-112F;
       for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::fabs(block[i]));
-      for (std::size_t i = 0; i < count; ++i)
-        block[i] = split_value(format, block[i], std::ilogb(most));
+      const int exponent = std::ilogb(most + std::ldexp(1.0F, std::ilogb(most) - 7));
+      for (std::size_t i = 0; i < count; ++i) block[i] = split_value(format, block[i], exponent);
     }
   return worth;
 }
