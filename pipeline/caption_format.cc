@@ -16,6 +16,10 @@ namespace {
 // Kinds and language codes take as many columns, so that the words begin below each other.
 constexpr std::size_t kKindColumns = 5;
 
+// More than the speech of a file can be behind its pictures: the audio queue (5 s), the captioner's
+// (30 s) and an open segment (15 s).
+constexpr std::chrono::seconds kSceneWait(60);
+
 // WebVTT's character references; they also keep "-->" out of a cue.
 std::string vtt_text(std::string_view text) {
   std::string escaped;
@@ -77,23 +81,39 @@ std::string CaptionFormatter::begin() const {
 
 std::string CaptionFormatter::caption(const v1::Event& body) {
   if (!body.has_transcript() && !body.has_translation() && !body.has_scene()) return {};
-  if (format_ == CaptionFormat::kJson) return json(body);
+  if (format_ == CaptionFormat::kJson) return in_order(body, json(body));
+  if (format_ == CaptionFormat::kText) return in_order(body, line(body));
   const Caption caption = caption_of(body);
   if (!caption.final || caption.text.empty()) return {};
-  if (format_ == CaptionFormat::kText) return label(body) + printable(caption.text) + "\n";
   if (content_ != CaptionContent::kMixed) return write(cue(body));
   hold(body);
   return {};
 }
 
+std::string CaptionFormatter::in_order(const v1::Event& body, std::string line) {
+  if (content_ != CaptionContent::kMixed || body.has_translation()) return line;
+  const auto start = caption_of(body).start;
+  if (body.has_transcript()) return take_waiting(start) + line;
+  waiting_.push_back({start, std::move(line)});
+  return take_waiting(start - kSceneWait);
+}
+
+std::string CaptionFormatter::take_waiting(std::chrono::nanoseconds until) {
+  std::string text;
+  for (; !waiting_.empty() && waiting_.front().at <= until; waiting_.pop_front()) {
+    text += waiting_.front().text;
+  }
+  return text;
+}
+
 std::string CaptionFormatter::end() {
+  std::string text = take_waiting(std::chrono::nanoseconds::max());
   std::vector<Cue> cues = std::move(scenes_);
   for (auto& [segment, spoken] : spoken_) cues.push_back(std::move(spoken));
   scenes_.clear();
   spoken_.clear();
   std::stable_sort(cues.begin(), cues.end(),
                    [](const Cue& a, const Cue& b) { return a.start < b.start; });
-  std::string text;
   for (const Cue& cue : cues) text += write(cue);
   return text;
 }
@@ -104,6 +124,12 @@ std::string CaptionFormatter::label(const v1::Event& body) const {
   std::string kind = caption.kind;
   kind.resize(std::max(kind.size(), kKindColumns), ' ');
   return clock_text(caption.start, '.') + " " + kind + "  ";
+}
+
+std::string CaptionFormatter::line(const v1::Event& body) const {
+  const Caption caption = caption_of(body);
+  if (!caption.final || caption.text.empty()) return {};
+  return label(body) + printable(caption.text) + "\n";
 }
 
 std::string CaptionFormatter::json(const v1::Event& body) const {

@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,12 +40,13 @@ class CaptionFormatter {
   // What stands before the first caption.
   std::string begin() const;
 
-  // The caption with its line ends. Empty for what the format does not show (bodies of other kinds;
-  // in all but json partials and captions without words) and for what comes at the end.
+  // What is to be written now: the caption with its line ends. Not what the format does not show
+  // (bodies of other kinds; in all but json partials and captions without words). In kMixed scenes
+  // wait, in lines for a transcript that begins later or for a minute of film, because the pictures
+  // of a file are ahead of its speech; cues all wait.
   std::string caption(const v1::Event& body);
 
-  // What is left: the cues of kMixed, in the order of their times, because a translation comes
-  // after its transcript, and a scene when it is ready.
+  // What still waits, cues in the order of their times.
   std::string end();
 
   // What stands before a line of text: "00:00:00.600 en     ", nothing in kSpeech.
@@ -57,7 +60,16 @@ class CaptionFormatter {
     std::vector<std::string> lines;  // as they are written
   };
 
+  // A scene's line.
+  struct Waiting {
+    std::chrono::nanoseconds at{};
+    std::string text;
+  };
+
   std::string json(const v1::Event& body) const;
+  std::string line(const v1::Event& body) const;
+  std::string in_order(const v1::Event& body, std::string line);
+  std::string take_waiting(std::chrono::nanoseconds until);
   Cue cue(const v1::Event& body) const;
   void hold(const v1::Event& body);
   std::string write(const Cue& cue);
@@ -67,7 +79,8 @@ class CaptionFormatter {
   const std::string file_;
   const std::chrono::nanoseconds scene_interval_;
   std::size_t cues_ = 0;
-  std::map<std::uint64_t, Cue> spoken_;  // by segment; of kMixed alone
+  std::deque<Waiting> waiting_;          // of kMixed alone, as what follows
+  std::map<std::uint64_t, Cue> spoken_;  // by segment
   std::vector<Cue> scenes_;
 };
 

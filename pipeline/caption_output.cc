@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -106,23 +107,26 @@ void CaptionOutput::write(const v1::Event& body) {
   begin();
   for (Target& target : targets_) {
     if (!target.kind.empty() && target.kind != kind) continue;
-    if (lines_ && body.has_transcript() && !body.transcript().final()) {
-      const v1::Transcript& transcript = body.transcript();
-      const std::string& text = transcript.text();
-      const auto stable = std::min<std::size_t>(transcript.stable_length(), text.size());
-      lines_->replace("",
-                      {target.formatter.label(body), text.substr(0, stable), text.substr(stable)});
-      continue;
-    }
-    if (lines_ && body.has_transcript()) lines_->remove("");
-    std::string text = target.formatter.caption(body);
-    if (lines_ && !text.empty()) {
-      text.pop_back();  // keep() ends the line
-      lines_->keep(text);
+    const std::string text = target.formatter.caption(body);
+    if (lines_) {
+      show(target.formatter, body, text);
     } else {
       *target.out << text << std::flush;
     }
   }
+}
+
+// `text` above the partial line, which a transcript replaces.
+void CaptionOutput::show(const CaptionFormatter& formatter, const v1::Event& body,
+                         const std::string& text) {
+  const v1::Transcript& transcript = body.transcript();
+  if (transcript.final()) lines_->remove("");
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines_->keep(line);
+  if (!body.has_transcript() || transcript.final()) return;
+  const auto stable = std::min<std::size_t>(transcript.stable_length(), transcript.text().size());
+  lines_->replace("", {formatter.label(body), transcript.text().substr(0, stable),
+                       transcript.text().substr(stable)});
 }
 
 // Not before something is there to write: a file that cannot be opened has no captions.

@@ -55,6 +55,7 @@ class CaptionOutput {
 
   static std::filesystem::path part_of(const Target& target);
   void begin();
+  void show(const CaptionFormatter& formatter, const v1::Event& body, const std::string& text);
   void open(const std::filesystem::path& file, const std::string& kind, CaptionFormatter formatter);
 
   std::vector<Target> targets_;

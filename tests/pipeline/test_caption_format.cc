@@ -72,11 +72,30 @@ BOOST_AUTO_TEST_CASE(text_of_several_kinds_says_when_and_what_each_line_is) {
   BOOST_TEST(formatter.caption(transcript("hello", true)) == "01:02:03.004 en     hello\n");
   BOOST_TEST(formatter.caption(translation("hallo", "de")) == "01:02:03.004 de     hallo\n");
   BOOST_TEST(formatter.caption(translation("", "de")) == "");
-  BOOST_TEST(formatter.caption(scene("A red bus.", seconds(5))) ==
-             "00:00:05.000 scene  A red bus.\n");
+  BOOST_TEST(formatter.caption(scene("A red bus.", seconds(5))) == "");
+  BOOST_TEST(formatter.end() == "00:00:05.000 scene  A red bus.\n");
   BOOST_TEST(formatter.label(transcript("hel", false)) == "01:02:03.004 en     ");
   CaptionFormatter scenes = make(CaptionFormat::kText, CaptionContent::kScenes);
   BOOST_TEST(scenes.caption(scene("A red bus.", seconds(5))) == "00:00:05.000 scene  A red bus.\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_scene_waits_for_what_was_said_before_it) {
+  CaptionFormatter formatter = make(CaptionFormat::kText, CaptionContent::kMixed);
+  const auto spoken = [](seconds start, bool final) {
+    return transcript("hello", final, 0, start, start + seconds(1));
+  };
+  BOOST_TEST(formatter.caption(scene("A cat.", seconds(0))) == "");
+  BOOST_TEST(formatter.caption(scene("A bus.", seconds(5))) == "");
+  BOOST_TEST(formatter.caption(scene("A dog.", seconds(10))) == "");
+  BOOST_TEST(formatter.caption(spoken(seconds(3), false)) == "00:00:00.000 scene  A cat.\n");
+  BOOST_TEST(formatter.caption(spoken(seconds(3), true)) == "00:00:03.000 en     hello\n");
+  BOOST_TEST(formatter.caption(spoken(seconds(8), true)) ==
+             "00:00:05.000 scene  A bus.\n00:00:08.000 en     hello\n");
+  // Nobody says anything for a minute.
+  BOOST_TEST(formatter.caption(scene("A fox.", seconds(69))) == "");
+  BOOST_TEST(formatter.caption(scene("A hen.", seconds(70))) == "00:00:10.000 scene  A dog.\n");
+  BOOST_TEST(formatter.end() == "00:01:09.000 scene  A fox.\n00:01:10.000 scene  A hen.\n");
+  BOOST_TEST(formatter.end() == "");
 }
 
 BOOST_AUTO_TEST_CASE(vtt_escapes_what_it_must) {
@@ -147,7 +166,8 @@ BOOST_AUTO_TEST_CASE(json_has_partials_too_and_names_file_and_kind) {
              "{\"file\":\"ä.wav\",\"kind\":\"translation\",\"segment\":3,\"text\":\"\","
              "\"language\":\"de\",\"source_language\":\"en\",\"start\":3723.004,\"end\":3725.6,"
              "\"truncated\":false}\n");
-  BOOST_TEST(formatter.caption(scene("A bus.", milliseconds(2500))) ==
+  BOOST_TEST(formatter.caption(scene("A bus.", milliseconds(2500))) == "");
+  BOOST_TEST(formatter.end() ==
              "{\"file\":\"ä.wav\",\"kind\":\"scene\",\"scene\":7,\"text\":\"A bus.\",\"at\":2.5,"
              "\"truncated\":false}\n");
   BOOST_TEST(formatter.end() == "");
