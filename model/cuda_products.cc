@@ -39,6 +39,13 @@ void CudaProducts::gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __n
                      stream_);
 }
 
+void CudaProducts::feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
+                                const __nv_bfloat16* x, __nv_bfloat16* h, __nv_bfloat16* y,
+                                std::size_t rows) const {
+  products_->feed_forward({up, down}, x, h, y, static_cast<int>(rows),
+                          {workspace_.data(), workspace_.bytes()}, stream_);
+}
+
 void CudaProducts::head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
                                std::size_t rows) const {
   products_->head_logits(head, x, logits, static_cast<int>(rows),

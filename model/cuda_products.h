@@ -37,6 +37,8 @@ class CudaProducts {
               std::size_t rows) const;
   void gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h,
                std::size_t rows) const;
+  void feed_forward(const kernels::Matrix& up, const kernels::Matrix& down, const __nv_bfloat16* x,
+                    __nv_bfloat16* h, __nv_bfloat16* y, std::size_t rows) const;
   void head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
                    std::size_t rows) const;
   void head_greedy(const kernels::Head& head, const __nv_bfloat16* x,

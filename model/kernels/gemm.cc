@@ -63,6 +63,16 @@ class Preference {
   cublasLtMatmulPreference_t preference_ = nullptr;
 };
 
+// The rows that an algorithm is chosen for: the library plans whole waves of tiles, so that the
+// best one for 1,024 rows is not that for 600.
+unsigned bucket_of(int rows) {
+  const auto count = static_cast<unsigned>(rows);
+  if (count <= 128) return std::bit_ceil(count);
+  if (count <= 1024) return (count + 127) / 128 * 128;
+  if (count <= 4096) return (count + 511) / 512 * 512;
+  return std::bit_ceil(count);
+}
+
 }  // namespace
 
 struct Gemm::State {
@@ -138,16 +148,15 @@ Gemm::Gemm() : state_(std::make_unique<State>()) {}
 Gemm::~Gemm() = default;
 
 void Gemm::plan(Type type, int out, int in, int rows_min, int rows_max) {
-  const unsigned first = std::bit_ceil(static_cast<unsigned>(rows_min));
-  const unsigned last = std::bit_ceil(static_cast<unsigned>(rows_max));
-  for (unsigned bucket = first; bucket <= last; bucket *= 2)
+  const unsigned last = bucket_of(rows_max);
+  for (unsigned bucket = bucket_of(rows_min); bucket <= last;
+       bucket = bucket_of(static_cast<int>(bucket) + 1))
     state_->algorithm(type, out, in, bucket);
 }
 
 void Gemm::run(const Product& product, void* workspace, cudaStream_t stream) {
   const Type type = product.type;
-  const auto& algorithm = state_->algorithm(type, product.out, product.in,
-                                            std::bit_ceil(static_cast<unsigned>(product.rows)));
+  const auto& algorithm = state_->algorithm(type, product.out, product.in, bucket_of(product.rows));
   const Layout w(library_type(type), product.in, product.out);
   const Layout x(library_type(type), product.in, product.rows);
   const Layout y(CUDA_R_16BF, product.out, product.rows);

@@ -11,9 +11,10 @@ namespace captiond::kernels {
 // y = x · Wᵀ of many rows through cuBLASLt: W [out, in], x [rows, in], y [rows, out], row-major,
 // summed in float32. y is bf16; W and x are either bf16 or e4m3 with one float32 scale a row.
 //
-// The algorithm is cuBLASLt's first proposal for a shape and a bucket of rows (the next power of
-// two); it is asked for once, in plan() or else at the first call, which then costs host time but
-// allocates no device memory. For the current device; not thread-safe.
+// The algorithm is cuBLASLt's first proposal for a shape and a bucket of rows (multiples of 128 up
+// to 1,024 and of 512 up to 4,096, else powers of two); it is asked for once, in plan() or else at
+// the first call, which then costs host time but allocates no device memory. For the current
+// device; not thread-safe.
 class Gemm {
  public:
   // What every call may use as scratch on its stream, 256-byte aligned.

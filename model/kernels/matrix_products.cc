@@ -9,7 +9,10 @@
 #include "model/kernels/few_rows.h"
 #include "model/kernels/gelu_product.h"
 #include "model/kernels/gemm.h"
+#include "model/kernels/many_rows.h"
 #include "model/kernels/pack_matrix.h"
+#include "model/kernels/row_packing.h"
+#include "model/kernels/tensor_map.h"
 
 namespace captiond::kernels {
 namespace {
@@ -25,55 +28,85 @@ std::string shape_of(const Matrix& w, int rows) {
          std::to_string(w.out) + ", " + std::to_string(w.in) + "]";
 }
 
-// Rows up to which the weights are streamed, in portions of kFewRowsMax rows; beyond them cuBLASLt
-// was faster (docs/performance.md). It and the tail of gate and up take rows of whole 16 bytes
-// only: matrices whose outputs have none are streamed whatever the number of rows.
+// Rows up to which the weights are streamed, in portions of kFewRowsMax rows; beyond them other
+// ways were faster (docs/performance.md), which take outputs of whole 16 bytes only: matrices that
+// have none are streamed whatever the number of rows.
 int streamed_rows_max(const Matrix& w, bool gate_up) {
   const int outputs = gate_up ? w.out / 2 : w.out;
   if (outputs % (w.format == MatrixFormat::kFp8 ? 16 : 8) != 0)
     return std::numeric_limits<int>::max();
   switch (w.format) {
     case MatrixFormat::kBf16:
-      return 16;
     case MatrixFormat::kFp8:
-      return 32;
+      return 16;
     case MatrixFormat::kInt8:
+      return 64;
     case MatrixFormat::kInt4:
-      return 192;
+      return 32;
   }
   return 0;
 }
 
-// Calls body(first, count) for portions of at most kFewRowsMax of `rows` rows.
-template <typename Body>
-void in_portions(int rows, const Body& body) {
-  for (int first = 0; first < rows; first += MatrixProducts::kFewRowsMax)
-    body(static_cast<std::size_t>(first), std::min(rows - first, MatrixProducts::kFewRowsMax));
+bool has_tiles(MatrixFormat format) {
+  return format == MatrixFormat::kBf16 || format == MatrixFormat::kFp8;
 }
 
-// The parts of a workspace, in this order: what the greedy head keeps zeroed, cuBLASLt's own, an
-// unpacked matrix (kInt8, kInt4) or packed rows and their scales (kFp8), gate and up before their
-// tail.
-struct Parts {
-  std::size_t greedy = 0, gemm = 0, matrix = 0, row_scales = 0, gate_up = 0;
+// Whether the tiles of many_rows.h take these rows, which are not streamed.
+bool in_tiles(const Matrix& w, int rows) { return has_tiles(w.format) && rows <= kManyRowsMax; }
 
+// Whether a head's rows go to them: its tiles are not split, so that few would leave most of the
+// device idle.
+bool head_in_tiles(const Matrix& w, int rows) {
+  constexpr int kVocabularyMin = 32768;
+  return has_tiles(w.format) && w.out >= kVocabularyMin && rows > streamed_rows_max(w, false);
+}
+
+// Calls body(first, count) for portions of at most `most` of `rows` rows.
+template <typename Body>
+void in_portions(int rows, const Body& body, int most = MatrixProducts::kFewRowsMax) {
+  for (int first = 0; first < rows; first += most)
+    body(static_cast<std::size_t>(first), std::min(rows - first, most));
+}
+
+// The parts of a workspace, in this order: what the greedy head keeps zeroed, its choices of many
+// rows, cuBLASLt's own, an unpacked matrix (kInt8, kInt4) or packed rows and their scales (kFp8),
+// gate and up before their tail.
+struct Parts {
+  std::size_t greedy = 0, greedy_many = 0, gemm = 0, matrix = 0, row_scales = 0, gate_up = 0;
+
+  // For a head of `w` with any number of rows.
+  static Parts of_head(const Matrix& w, int blocks) {
+    Parts parts{.greedy = aligned(greedy_scratch_bytes(blocks)),
+                .greedy_many = aligned(greedy_many_scratch_bytes(blocks))};
+    if (w.format == MatrixFormat::kFp8) parts.add_rows(w, kManyRowsMax);
+    return parts;
+  }
   static Parts of(const Matrix& w, bool gate_up, int rows, int blocks) {
-    Parts parts{.greedy = aligned(greedy_scratch_bytes(blocks))};
+    Parts parts = of_head(w, blocks);
     if (rows <= streamed_rows_max(w, gate_up)) return parts;
     const auto out = static_cast<std::size_t>(w.out), in = static_cast<std::size_t>(w.in);
+    if (w.format == MatrixFormat::kFp8) parts.add_rows(w, rows);
+    if (in_tiles(w, rows)) return parts;
     parts.gemm = aligned(Gemm::kWorkspaceBytes);
-    if (w.format == MatrixFormat::kFp8) {
-      const MatrixBytes bytes = matrix_bytes(w.format, rows, w.in);
-      parts.matrix = aligned(bytes.values);
-      parts.row_scales = aligned(bytes.scales);
-    } else if (w.format != MatrixFormat::kBf16) {
-      parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
-    }
+    if (!has_tiles(w.format)) parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
     if (gate_up)
       parts.gate_up = aligned(out * static_cast<std::size_t>(rows) * sizeof(__nv_bfloat16));
     return parts;
   }
-  std::size_t sum() const { return greedy + gemm + matrix + row_scales + gate_up; }
+  void add_rows(const Matrix& w, int rows) {
+    const MatrixBytes bytes = matrix_bytes(w.format, rows, w.in);
+    matrix = std::max(matrix, aligned(bytes.values));
+    row_scales = std::max(row_scales, aligned(bytes.scales));
+  }
+  void add(const Parts& other) {
+    greedy = std::max(greedy, other.greedy);
+    greedy_many = std::max(greedy_many, other.greedy_many);
+    gemm = std::max(gemm, other.gemm);
+    matrix = std::max(matrix, other.matrix);
+    row_scales = std::max(row_scales, other.row_scales);
+    gate_up = std::max(gate_up, other.gate_up);
+  }
+  std::size_t sum() const { return greedy + greedy_many + gemm + matrix + row_scales + gate_up; }
 };
 
 void check_workspace(const ProductWorkspace& workspace, const Parts& parts, const Matrix& w,
@@ -117,6 +150,7 @@ int multiprocessors_of_current_device() {
 
 struct MatrixProducts::State {
   Gemm gemm;
+  TensorMaps maps;
   int blocks = 0;
 
   // `count` rows of x [*, w.in] from row `first`.
@@ -124,32 +158,64 @@ struct MatrixProducts::State {
     return {.x = x + first * static_cast<std::size_t>(w.in), .rows = count, .blocks = blocks};
   }
 
-  // Many rows: x · Wᵀ into `y`. W as it stands, or unpacked, or with the rows of x packed like it.
-  void many(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows, const Parts& parts,
-            char* workspace, cudaStream_t stream) {
-    char* const scratch = workspace + parts.greedy;
-    char* const packing = scratch + parts.gemm;
+  // Where the rows of a product are packed as its weights are.
+  static PackedRows packed_rows(const Parts& parts, char* workspace) {
+    char* const packing = workspace + parts.greedy + parts.greedy_many + parts.gemm;
+    return {.values = packing, .scales = reinterpret_cast<float*>(packing + parts.matrix)};
+  }
+  static PackedRows pack(const Matrix& w, const __nv_bfloat16* x, int rows, const Parts& parts,
+                         char* workspace, cudaStream_t stream) {
+    const PackedRows packed = packed_rows(parts, workspace);
+    const Matrix matrix{.format = w.format,
+                        .values = packed.values,
+                        .scales = packed.scales,
+                        .out = rows,
+                        .in = w.in};
+    check_cuda(w.in <= kPackedRowMax ? pack_rows(x, w.in, rows, packed, stream)
+                                     : pack_matrix(x, matrix, stream),
+               "Packing rows for the product of " + shape_of(w, rows));
+    return packed;
+  }
+
+  // Up to kManyRowsMax rows as the tiles take them.
+  ManyRows tiles(const Matrix& w, const __nv_bfloat16* x, int rows, const Parts& parts,
+                 char* workspace, cudaStream_t stream) const {
+    ManyRows many{.x = x, .rows = rows, .blocks = blocks, .maps = &maps};
+    if (w.format != MatrixFormat::kFp8) return many;
+    const PackedRows packed = pack(w, x, rows, parts, workspace, stream);
+    many.x = packed.values;
+    many.scales = packed.scales;
+    return many;
+  }
+
+  // Any number of rows: x · Wᵀ into `y`. W as it stands, or unpacked, or with packed rows of x.
+  void multiply(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
+                const Parts& parts, char* workspace, cudaStream_t stream) {
+    if (w.format == MatrixFormat::kFp8)
+      return multiply_packed(w, pack(w, x, rows, parts, workspace, stream), y, rows, parts,
+                             workspace, stream);
+    char* const scratch = workspace + parts.greedy + parts.greedy_many;
     Gemm::Product product{.w = w.values, .x = x, .y = y, .out = w.out, .in = w.in, .rows = rows};
-    if (w.format == MatrixFormat::kFp8) {
-      const Matrix packed{.format = w.format,
-                          .values = packing,
-                          .scales = packing + parts.matrix,
-                          .out = rows,
-                          .in = w.in};
-      check_cuda(pack_matrix(x, packed, stream),
-                 "Packing rows for the product of " + shape_of(w, rows));
-      product.type = Gemm::Type::kFp8;
-      product.x = packed.values;
-      product.x_scales = static_cast<const float*>(packed.scales);
-      product.w_scales = static_cast<const float*>(w.scales);
-      product.in = padded_in(w);
-    } else if (w.format != MatrixFormat::kBf16) {
-      auto* const unpacked = reinterpret_cast<__nv_bfloat16*>(packing);
+    if (w.format != MatrixFormat::kBf16) {
+      auto* const unpacked = reinterpret_cast<__nv_bfloat16*>(scratch + parts.gemm);
       check_cuda(unpack_matrix(w, unpacked, stream),
                  "Unpacking a matrix for the product of " + shape_of(w, rows));
       product.w = unpacked;
     }
     gemm.run(product, scratch, stream);
+  }
+  void multiply_packed(const Matrix& w, const PackedRows& x, __nv_bfloat16* y, int rows,
+                       const Parts& parts, char* workspace, cudaStream_t stream) {
+    gemm.run({.type = Gemm::Type::kFp8,
+              .w = w.values,
+              .x = x.values,
+              .w_scales = static_cast<const float*>(w.scales),
+              .x_scales = x.scales,
+              .y = y,
+              .out = w.out,
+              .in = padded_in(w),
+              .rows = rows},
+             workspace + parts.greedy + parts.greedy_many, stream);
   }
 };
 
@@ -162,17 +228,14 @@ MatrixProducts::MatrixProducts() {
 MatrixProducts::~MatrixProducts() = default;
 
 std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_max) {
-  Parts most = Parts::of({}, false, 1, state_->blocks);
+  Parts most = Parts::of_head({}, state_->blocks);
   for (const ProductShape& shape : shapes) {
     const Matrix w{.format = shape.format, .out = shape.out, .in = shape.in};
-    const Parts parts = Parts::of(w, shape.gate_up, rows_max, state_->blocks);
-    most.gemm = std::max(most.gemm, parts.gemm);
-    most.matrix = std::max(most.matrix, parts.matrix);
-    most.row_scales = std::max(most.row_scales, parts.row_scales);
-    most.gate_up = std::max(most.gate_up, parts.gate_up);
+    most.add(Parts::of(w, shape.gate_up, rows_max, state_->blocks));
     const auto type = w.format == MatrixFormat::kFp8 ? Gemm::Type::kFp8 : Gemm::Type::kBf16;
     const int streamed = streamed_rows_max(w, shape.gate_up);
-    if (rows_max > streamed) state_->gemm.plan(type, w.out, padded_in(w), streamed + 1, rows_max);
+    const int first = has_tiles(w.format) ? std::max(streamed, kManyRowsMax) : streamed;
+    if (rows_max > first) state_->gemm.plan(type, w.out, padded_in(w), first + 1, rows_max);
   }
   return most.sum();
 }
@@ -190,7 +253,10 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat
   }
   const Parts parts = Parts::of(w, false, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
-  state_->many(w, x, y, rows, parts, static_cast<char*>(workspace.data), stream);
+  auto* const scratch = static_cast<char*>(workspace.data);
+  if (!in_tiles(w, rows)) return state_->multiply(w, x, y, rows, parts, scratch, stream);
+  check_cuda(linear_many(w, state_->tiles(w, x, rows, parts, scratch, stream), y, stream),
+             "The product of " + shape_of(w, rows));
 }
 
 void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, float* y, int rows,
@@ -212,32 +278,91 @@ void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloa
   const Parts parts = Parts::of(w, true, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
   auto* const scratch = static_cast<char*>(workspace.data);
+  if (in_tiles(w, rows)) {
+    const ManyRows many = state_->tiles(w, x, rows, parts, scratch, stream);
+    check_cuda(gate_up_many(w, many, h, stream), "Gate and up of " + shape_of(w, rows));
+    return;
+  }
   auto* const both = reinterpret_cast<__nv_bfloat16*>(scratch + parts.sum() - parts.gate_up);
-  state_->many(w, x, both, rows, parts, scratch, stream);
+  state_->multiply(w, x, both, rows, parts, scratch, stream);
   check_cuda(gelu_product(both, h, w.out / 2, rows, stream), "The gelu of " + shape_of(w, rows));
 }
 
+void MatrixProducts::feed_forward(const FeedForward& w, const __nv_bfloat16* x, __nv_bfloat16* h,
+                                  __nv_bfloat16* y, int rows, ProductWorkspace workspace,
+                                  cudaStream_t stream) {
+  const auto& [up, down] = w;
+  const bool packs = up.format == MatrixFormat::kFp8 && down.format == MatrixFormat::kFp8 &&
+                     rows > streamed_rows_max(up, true) && rows > streamed_rows_max(down, false) &&
+                     !in_tiles(up, rows) && down.in == up.out / 2 && down.in <= kPackedRowMax;
+  if (!packs) {
+    gate_up(up, x, h, rows, workspace, stream);
+    return linear(down, h, y, rows, workspace, stream);
+  }
+  check_matrix(up, rows);
+  check_matrix(down, rows);
+  Parts parts = Parts::of(up, true, rows, state_->blocks);
+  parts.add(Parts::of(down, false, rows, state_->blocks));
+  check_workspace(workspace, parts, up, rows);
+  auto* const scratch = static_cast<char*>(workspace.data);
+  auto* const both = reinterpret_cast<__nv_bfloat16*>(scratch + parts.sum() - parts.gate_up);
+  state_->multiply(up, x, both, rows, parts, scratch, stream);
+  const PackedRows packed = State::packed_rows(parts, scratch);
+  check_cuda(pack_gelu_product(both, down.in, rows, packed, stream),
+             "The packed gelu of " + shape_of(up, rows));
+  state_->multiply_packed(down, packed, y, rows, parts, scratch, stream);
+}
+
 void MatrixProducts::head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,
-                                 ProductWorkspace, cudaStream_t stream) {
+                                 ProductWorkspace workspace, cudaStream_t stream) {
   const Matrix& w = head.embedding;
   check_matrix(w, rows);
-  in_portions(rows, [&](std::size_t first, int count) {
-    check_cuda(linear_few(w, state_->few(w, x, first, count),
-                          logits + first * static_cast<std::size_t>(w.out), head.softcap, stream),
-               "The product of " + shape_of(w, rows));
-  });
+  const auto out = static_cast<std::size_t>(w.out), in = static_cast<std::size_t>(w.in);
+  const std::string what = "The product of " + shape_of(w, rows);
+  if (!head_in_tiles(w, rows)) {
+    in_portions(rows, [&](std::size_t first, int count) {
+      check_cuda(linear_few(w, state_->few(w, x, first, count), logits + first * out, head.softcap,
+                            stream),
+                 what);
+    });
+    return;
+  }
+  const Parts parts = Parts::of_head(w, state_->blocks);
+  check_workspace(workspace, parts, w, rows);
+  in_portions(
+      rows,
+      [&](std::size_t first, int count) {
+        const ManyRows many = state_->tiles(w, x + first * in, count, parts,
+                                            static_cast<char*>(workspace.data), stream);
+        check_cuda(logits_many(w, many, logits + first * out, head.softcap, stream), what);
+      },
+      kManyRowsMax);
 }
 
 void MatrixProducts::head_greedy(const Head& head, const __nv_bfloat16* x, GreedyChoice* choices,
                                  int rows, ProductWorkspace workspace, cudaStream_t stream) {
   const Matrix& w = head.embedding;
   check_matrix(w, rows);
-  check_workspace(workspace, Parts::of(w, false, 1, state_->blocks), w, rows);
-  in_portions(rows, [&](std::size_t first, int count) {
-    check_cuda(
-        greedy_few(head, state_->few(w, x, first, count), workspace.data, choices + first, stream),
-        "The greedy choice of " + shape_of(w, rows));
-  });
+  const Parts parts = Parts::of_head(w, state_->blocks);
+  check_workspace(workspace, parts, w, rows);
+  auto* const scratch = static_cast<char*>(workspace.data);
+  const std::string what = "The greedy choice of " + shape_of(w, rows);
+  if (!head_in_tiles(w, rows)) {
+    in_portions(rows, [&](std::size_t first, int count) {
+      check_cuda(
+          greedy_few(head, state_->few(w, x, first, count), scratch, choices + first, stream),
+          what);
+    });
+    return;
+  }
+  in_portions(
+      rows,
+      [&](std::size_t first, int count) {
+        const ManyRows many = state_->tiles(w, x + first * static_cast<std::size_t>(w.in), count,
+                                            parts, scratch, stream);
+        check_cuda(greedy_many(head, many, scratch + parts.greedy, choices + first, stream), what);
+      },
+      kManyRowsMax);
 }
 
 }  // namespace captiond::kernels

@@ -27,6 +27,12 @@ struct ProductShape {
   bool gate_up = false;
 };
 
+// The matrices of a feed-forward block: gate and up [2 * inner, hidden], down [hidden, inner].
+struct FeedForward {
+  Matrix up;
+  Matrix down;
+};
+
 // One row's choice: the first of the largest logits among the ids that are not suppressed, and
 // whether every logit (suppressed or not) is finite. When not finite, `token` means nothing.
 struct GreedyChoice {
@@ -44,15 +50,22 @@ struct Head {
 // The matrix products of a forward pass: y = x · Wᵀ and what stands in their tails.
 //
 // All activations are row-major, contiguous, device, 16-byte aligned. Everything is summed in
-// float32 and rounded once at the end unless said otherwise. Few rows (up to 16 in kBf16, 32 in
-// kFp8, 192 in kInt8 and kInt4) and the head go to kernels of ours that stream the weights: there a
-// row's bits depend neither on the other rows nor on their number. More rows go to cuBLASLt, with
-// one algorithm for each shape and bucket of rows (powers of two), so that the same call gives the
-// same bits; bits differ between the two ways. There kFp8 multiplies e4m3 with e4m3, the rows of x
-// packed with a scale each; kInt8 and kInt4 are unpacked to bf16 first. Matrices whose outputs (of
-// gate and up: their products) are no multiple of 8 (kFp8: 16) are streamed whatever the rows. Up
-// to 4 rows with packed weights are a way of their own (`in` of up to 19,000): there x is rounded
-// to about 15 bits below the largest of 128 (kInt4: 256) neighbours, see split_input.cuh.
+// float32 and rounded once at the end unless said otherwise. Three ways, by the number of rows;
+// bits differ between them:
+//
+//   few    up to 16 in kBf16 and kFp8, 64 in kInt8, 32 in kInt4: kernels of ours that stream the
+//          weights, with x in bf16. Up to 4 rows with packed weights are a way of their own (in of
+//          up to 19,000): there x is rounded to about 15 bits below the largest of 128 (kInt4: 256)
+//          neighbours, see split_input.cuh
+//   tiles  up to 128 in kBf16 and kFp8, and any number in a head of theirs of 32,768 tokens or
+//          more: kernels of ours on tensor cores
+//   many   more go to cuBLASLt, with one algorithm for each shape and bucket of rows (see
+//          gemm.h), so that the same call gives the same bits
+//
+// Of few rows and tiles a row's bits depend neither on the other rows nor on their number. In tiles
+// and in many, kFp8 multiplies e4m3 with e4m3, the rows of x packed with a scale each; kInt8 and
+// kInt4 are unpacked to bf16 first. Matrices whose outputs (of gate and up: their products) are no
+// multiple of 8 (kFp8: 16) are streamed whatever the rows, as is the head in kInt8 and kInt4.
 //
 // One object for one device; calls enqueue and return, allocate nothing and may be captured in a
 // CUDA graph once plan() has seen the shape. Weights are read before the kernels enqueued earlier
@@ -84,6 +97,12 @@ class MatrixProducts {
   // where transformers rounds: gate and up after their sums, the gelu, the product.
   void gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h, int rows,
                ProductWorkspace workspace, cudaStream_t stream);
+
+  // linear(down, gate_up(up, x)), the same bits; y [rows, hidden], which may be x. `h` [rows,
+  // inner] is scratch: it need not hold the products in between, which kFp8 packs at once where
+  // rows are many.
+  void feed_forward(const FeedForward& w, const __nv_bfloat16* x, __nv_bfloat16* h,
+                    __nv_bfloat16* y, int rows, ProductWorkspace workspace, cudaStream_t stream);
 
   // logits [rows, vocab] float32, softcapped, nothing suppressed; nothing is rounded to bf16.
   void head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,

@@ -1,0 +1,113 @@
+// y = x · Wᵀ of many rows, rounded to bf16 or softcapped in float32.
+
+#include "model/kernels/many_rows.cuh"
+
+namespace captiond::kernels {
+namespace {
+
+struct alignas(8) FourBf16 {
+  __nv_bfloat162 value[2];
+};
+
+struct ToBf16 {
+  static constexpr bool kKeepsSums = false;
+  __nv_bfloat16* y;
+  __device__ void put(std::size_t place, const float4& sum) const {
+    *reinterpret_cast<FourBf16*>(y + place) = {
+        {__floats2bfloat162_rn(sum.x, sum.y), __floats2bfloat162_rn(sum.z, sum.w)}};
+  }
+  __device__ void put_two(std::size_t place, __nv_bfloat162 two) const {
+    *reinterpret_cast<__nv_bfloat162*>(y + place) = two;
+  }
+};
+
+struct ToFloat {
+  static constexpr bool kKeepsSums = true;  // and is not split: the same sums as the greedy head
+  float* y;
+  float softcap;
+  __device__ void put(std::size_t place, const float4& sum) const {
+    *reinterpret_cast<float4*>(y + place) = {softcapped(sum.x, softcap), softcapped(sum.y, softcap),
+                                             softcapped(sum.z, softcap),
+                                             softcapped(sum.w, softcap)};
+  }
+};
+
+// A warp has every eighth row, a lane four outputs.
+template <class Target>
+struct LinearTail {
+  static constexpr bool kPaired = false;
+  static constexpr bool kKeepsSums = Target::kKeepsSums;
+  Target target;
+  TileScales scales;
+  int out;
+
+  template <int kRows>
+  __device__ NothingKept nothing() const {
+    return {};
+  }
+  template <int kRows>
+  __device__ void take_own(const float (&sum)[kRows / 8][4], int tile, const TilePlace& place,
+                           int rows) const {
+    const int output = tile * kTileOut + place.output, other = tile * kTileOut + place.other;
+    const float scale = output < out ? scales.of_output(output) : 0.0F;
+    const float other_scale = other < out ? scales.of_output(other) : 0.0F;
+    const bool even = place.output % 2 == 0;
+#pragma unroll
+    for (int i = 0; i < kRows / 8; ++i) {
+      const int row = i * 8 + place.row, mine = row + (even ? 0 : 1);
+      const float first = row < rows ? scales.of_row(row) : 0.0F;
+      const float second = row + 1 < rows ? scales.of_row(row + 1) : 0.0F;
+      const auto put = [&](int at, float a, float b, float of_output) {
+        const __nv_bfloat162 pair = of_one_row(__float2bfloat16(a * of_output * first),
+                                               __float2bfloat16(b * of_output * second), even);
+        if (mine < rows && at < out)
+          target.put_two(static_cast<std::size_t>(mine) * out + at / 2 * 2, pair);
+      };
+      put(output, sum[i][0], sum[i][1], scale);
+      put(other, sum[i][2], sum[i][3], other_scale);
+    }
+  }
+  template <int kRows>
+  __device__ void take(const TileSums& sums, int tile, int first, int last, NothingKept&) const {
+    constexpr int kBatch = 4;  // rows whose sums are on their way at the same time
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const int output = tile * kTileOut + lane * 4;
+    if (output >= out) return;
+    const float4 outputs = scales.of_outputs(output);
+    for (int row = first + warp; row < last; row += kBatch * kTakerWarps) {
+      float4 sum[kBatch];
+      float scale[kBatch];
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int at = row + i * kTakerWarps;
+        if (at >= last) continue;
+        sum[i] = sums.four(at, lane * 4);
+        scale[i] = scales.of_row(at);
+      }
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int at = row + i * kTakerWarps;
+        if (at < last)
+          target.put(static_cast<std::size_t>(at) * out + output,
+                     scaled(sum[i], outputs, scale[i]));
+      }
+    }
+  }
+  template <int kRows>
+  __device__ void finish(const NothingKept&, int) const {}
+};
+
+}  // namespace
+
+cudaError_t linear_many(const Matrix& w, const ManyRows& x, __nv_bfloat16* y, cudaStream_t stream) {
+  if (y == nullptr) return cudaErrorInvalidValue;
+  return launch_many(w, x, LinearTail<ToBf16>{{y}, scales_of(w, x), w.out}, stream);
+}
+
+cudaError_t logits_many(const Matrix& w, const ManyRows& x, float* y, float softcap,
+                        cudaStream_t stream) {
+  if (y == nullptr || !(softcap >= 0.0F)) return cudaErrorInvalidValue;
+  return launch_many(w, x, LinearTail<ToFloat>{{y, softcap}, scales_of(w, x), w.out}, stream);
+}
+
+}  // namespace captiond::kernels

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/matrix.h"
+#include "model/kernels/matrix_products.h"
+#include "model/kernels/tensor_map.h"
+
+namespace captiond::kernels {
+
+// Rows of one launch of the kernels below.
+inline constexpr int kManyRowsMax = 128;
+
+// The rows that a product of many rows takes: in the format of the weights, kBf16 or kFp8 (packed
+// by pack_matrix(), with a scale a row); 16-byte aligned, on the device.
+struct ManyRows {
+  const void* x = nullptr;        // [rows, in]
+  const float* scales = nullptr;  // [rows], kFp8 alone
+  int rows = 0;                   // 1 … kManyRowsMax
+  int blocks = 0;                 // the device's multiprocessors
+  const TensorMaps* maps = nullptr;
+};
+
+// The products of 17 … kManyRowsMax rows on tensor cores, each one launch that reads the weights
+// once: see many_rows.cuh. W is kBf16 or kFp8; `out` is a multiple of 8, rows are multiples of 16
+// bytes. A row's bits depend neither on the other rows nor on their number, but on `blocks`.
+//
+// All enqueue and return, allocate nothing, and return cudaErrorInvalidValue for a bad shape, else
+// the launch status.
+
+// y [rows, out].
+[[nodiscard]] cudaError_t linear_many(const Matrix& w, const ManyRows& x, __nv_bfloat16* y,
+                                      cudaStream_t stream);
+
+// h [rows, out / 2]: see MatrixProducts::gate_up().
+[[nodiscard]] cudaError_t gate_up_many(const Matrix& w, const ManyRows& x, __nv_bfloat16* h,
+                                       cudaStream_t stream);
+
+// y [rows, out] float32 = softcap * tanh(sum / softcap), or the sum when softcap is 0.
+[[nodiscard]] cudaError_t logits_many(const Matrix& w, const ManyRows& x, float* y, float softcap,
+                                      cudaStream_t stream);
+
+// Bytes of `scratch` below.
+[[nodiscard]] std::size_t greedy_many_scratch_bytes(int blocks) noexcept;
+
+// choices [rows]: see MatrixProducts::head_greedy(). Two launches.
+[[nodiscard]] cudaError_t greedy_many(const Head& head, const ManyRows& x, void* scratch,
+                                      GreedyChoice* choices, cudaStream_t stream);
+
+}  // namespace captiond::kernels

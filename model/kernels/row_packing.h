@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+namespace captiond::kernels {
+
+// The rows of a product in e4m3, packed as pack_matrix() packs the rows of a kFp8 matrix, byte for
+// byte, but each row is read once: for rows of activations in every layer.
+struct PackedRows {
+  void* values = nullptr;   // [rows, in rounded up to 16] e4m3, 16-byte aligned, device
+  float* scales = nullptr;  // [rows], device
+};
+
+// Values of a row at most.
+inline constexpr int kPackedRowMax = 16384;
+
+// Packs x [rows, in] bf16, 16-byte aligned; `in` is a multiple of 8. Enqueues and returns;
+// cudaErrorInvalidValue for a bad shape, else the launch status.
+[[nodiscard]] cudaError_t pack_rows(const __nv_bfloat16* x, int in, int rows,
+                                    const PackedRows& packed, cudaStream_t stream) noexcept;
+
+// Packs gelu_product(gate, up) of gate_up [rows, 2 * inner] bf16, rounded to bf16 before packing:
+// what gelu_product() and pack_rows() do one after the other.
+[[nodiscard]] cudaError_t pack_gelu_product(const __nv_bfloat16* gate_up, int inner, int rows,
+                                            const PackedRows& packed, cudaStream_t stream) noexcept;
+
+}  // namespace captiond::kernels

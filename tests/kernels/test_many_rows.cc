@@ -1,0 +1,277 @@
+#define BOOST_TEST_MODULE many_rows
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "model/kernels/many_rows.h"
+#include "model/kernels/row_packing.h"
+#include "tests/kernels/device_array.h"
+#include "tests/kernels/matrix_case.h"
+#include "tests/support/needs_gpu.h"
+
+BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
+
+using namespace captiond::kernels;
+
+namespace {
+
+constexpr MatrixFormat kBoth[] = {MatrixFormat::kBf16, MatrixFormat::kFp8};
+constexpr int kBlocks = 132;
+
+// Rows of x on the device as the products of `format` take them.
+struct RowsCase {
+  MatrixFormat format;
+  int in;
+  std::vector<__nv_bfloat16> source;
+  DeviceArray<__nv_bfloat16> plain;
+  DeviceArray<char> values;
+  DeviceArray<float> scales;
+  TensorMaps maps;
+
+  RowsCase(MatrixFormat rows_format, int rows, int width, std::vector<__nv_bfloat16> given)
+      : format(rows_format), in(width), source(std::move(given)), plain(source) {
+    if (format != MatrixFormat::kFp8) return;
+    const auto count = static_cast<std::size_t>(rows);
+    values = DeviceArray<char>(count * ((static_cast<std::size_t>(in) + 15) / 16 * 16));
+    scales = DeviceArray<float>(count);
+    require(pack_rows(plain.data(), in, rows, {values.data(), scales.data()}, nullptr));
+    require(cudaDeviceSynchronize());
+  }
+  RowsCase(MatrixFormat rows_format, int rows, int width)
+      : RowsCase(rows_format, rows, width,
+                 uniform_bf16(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width), 7,
+                              1.0F)) {}
+
+  ManyRows many(int rows, int blocks = kBlocks) const {
+    if (format != MatrixFormat::kFp8)
+      return {.x = plain.data(), .rows = rows, .blocks = blocks, .maps = &maps};
+    return {
+        .x = values.data(), .scales = scales.data(), .rows = rows, .blocks = blocks, .maps = &maps};
+  }
+  // The e4m3 products of this hardware keep some 13 bits of their sums, of chains of 128 values;
+  // a lost K-block would still be far off.
+  std::vector<Bounded> exact(const MatrixCase& w, int rows) const {
+    auto result = exact_product(w, packed_worth(format, source, in), rows);
+    if (format == MatrixFormat::kFp8)
+      for (Bounded& element : result) element.limit *= 32;
+    return result;
+  }
+};
+
+std::vector<Bounded> first(const std::vector<Bounded>& all, int rows, int width) {
+  return {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows) * width};
+}
+
+std::size_t elements(int rows, int width) {
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
+}
+
+void check_linear(MatrixFormat format, int out, int in, const std::vector<int>& row_counts) {
+  const MatrixCase w(format, out, in);
+  const int most = *std::max_element(row_counts.begin(), row_counts.end());
+  const RowsCase x(format, most, in);
+  const auto exact = x.exact(w, most);
+  for (const int rows : row_counts) {
+    const std::string what = w.name() + ", " + std::to_string(rows) + " rows";
+    const DeviceArray<__nv_bfloat16> y(elements(rows, out));
+    require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
+    within(widened(y.download()), rounded_to_bf16(first(exact, rows, out)), what);
+    const DeviceArray<float> wide(elements(rows, out));
+    require(logits_many(w.matrix, x.many(rows), wide.data(), 0.0F, nullptr));
+    within(widened(wide.download()), first(exact, rows, out), what + ", float32");
+  }
+}
+
+double gelu_tanh(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+// With transformers' rounding points, where a sum at the border of two bf16 values may go either
+// way: half a unit in the last place of gate, up, the gelu and the product each, and 5 % more.
+void check_gate_up(MatrixFormat format, int inner, int in, int rows) {
+  const MatrixCase w(format, 2 * inner, in);
+  const RowsCase x(format, rows, in);
+  const auto both = x.exact(w, rows);
+  std::vector<Bounded> want;
+  for (std::size_t n = 0; n < static_cast<std::size_t>(rows); ++n)
+    for (std::size_t j = 0; j < static_cast<std::size_t>(inner); ++j) {
+      const Bounded gate = both[n * 2 * static_cast<std::size_t>(inner) + j];
+      const Bounded up = both[(n * 2 + 1) * static_cast<std::size_t>(inner) + j];
+      const double value = gelu_tanh(gate.value) * up.value;
+      const double gate_error = kHalfUlp * std::fabs(gate.value) + gate.limit;
+      const double up_error = kHalfUlp * std::fabs(up.value) + up.limit;
+      want.push_back({value, 1.05 * (1.13 * gate_error * (std::fabs(up.value) + up_error) +
+                                     up_error * std::fabs(gelu_tanh(gate.value)) +
+                                     2 * kHalfUlp * std::fabs(value))});
+    }
+  const DeviceArray<__nv_bfloat16> h(elements(rows, inner));
+  require(gate_up_many(w.matrix, x.many(rows), h.data(), nullptr));
+  within(widened(h.download()), want,
+         "gate and up of " + w.name() + ", " + std::to_string(rows) + " rows");
+}
+
+// Choices of `rows` rows and whether they are the first largest of the logits.
+void check_greedy(const MatrixCase& w, const RowsCase& x, int rows, float softcap,
+                  const std::vector<int>& hidden) {
+  const auto out = static_cast<std::size_t>(w.matrix.out);
+  std::vector<std::uint32_t> mask((out + 31) / 32);
+  for (const int token : hidden)
+    mask[static_cast<std::size_t>(token) / 32] |= 1U << (static_cast<unsigned>(token) % 32);
+  const DeviceArray<std::uint32_t> suppressed(mask);
+  const DeviceArray<char> scratch(greedy_many_scratch_bytes(kBlocks));
+  const DeviceArray<float> logits(elements(rows, w.matrix.out));
+  require(logits_many(w.matrix, x.many(rows), logits.data(), softcap, nullptr));
+  const DeviceArray<GreedyChoice> chosen(static_cast<std::size_t>(rows));
+  require(greedy_many({.embedding = w.matrix, .softcap = softcap, .suppressed = suppressed.data()},
+                      x.many(rows), scratch.data(), chosen.data(), nullptr));
+  const auto all = logits.download();
+  const auto choices = chosen.download();
+  for (std::size_t row = 0; row < choices.size(); ++row) {
+    int best = -1;
+    for (std::size_t token = 0; token < out; ++token) {
+      if (std::find(hidden.begin(), hidden.end(), static_cast<int>(token)) != hidden.end())
+        continue;
+      if (best < 0 || all[row * out + token] > all[row * out + static_cast<std::size_t>(best)])
+        best = static_cast<int>(token);
+    }
+    BOOST_TEST(choices[row].finite == 1);
+    BOOST_TEST(choices[row].token == best, w.name() << ", row " << row << " of " << rows);
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
+  for (const MatrixFormat format : kBoth)
+    for (const auto& [out, in] : std::vector<std::pair<int, int>>{
+             {8, 8}, {64, 64}, {136, 1000}, {520, 96}, {1000, 3872}, {4224, 224}})
+      check_linear(format, out, in, {1, 17, 31, 32, 33, 64, 65, 95, 100, 127, 128});
+}
+
+BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
+  for (const MatrixFormat format : kBoth)
+    for (const auto& [out, in] : std::vector<std::pair<int, int>>{
+             {8192, 3840}, {8704, 3840}, {3840, 4096}, {3840, 8192}, {3840, 15360}})
+      check_linear(format, out, in, {20, 100});
+}
+
+BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
+  for (const MatrixFormat format : kBoth) {
+    check_gate_up(format, 8, 32, 40);
+    check_gate_up(format, 136, 1000, 100);
+    check_gate_up(format, 4104, 224, 128);
+    check_gate_up(format, 15360, 3840, 70);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_suppressed) {
+  for (const MatrixFormat format : kBoth) {
+    for (const int vocabulary : {8, 304, 40000}) {
+      const MatrixCase w(format, vocabulary, 96, 5);
+      const RowsCase x(format, 128, 96);
+      for (const int rows : {1, 32, 64, 100, 128}) {
+        check_greedy(w, x, rows, 30.0F, {});
+        check_greedy(w, x, rows, 0.0F, {0, 3, 5});
+      }
+    }
+    // Equal logits everywhere: the lowest id wins.
+    const auto one = uniform_bf16(64, 3, 0.1F);
+    std::vector<__nv_bfloat16> all;
+    for (int token = 0; token < 4000; ++token) all.insert(all.end(), one.begin(), one.end());
+    check_greedy(MatrixCase(format, 4000, 64, all), RowsCase(format, 40, 64), 40, 30.0F, {0, 1, 3});
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
+  constexpr int kIn = 3872;
+  for (const MatrixFormat format : kBoth)
+    for (const int out : {1000, 8192, 30720}) {
+      const MatrixCase w(format, out, kIn);
+      const RowsCase x(format, 128, kIn);
+      const DeviceArray<__nv_bfloat16> all(elements(128, out));
+      require(linear_many(w.matrix, x.many(128), all.data(), nullptr));
+      const auto together = all.download();
+      for (const int rows : {1, 17, 32, 33, 64, 90, 96, 100, 128}) {
+        const DeviceArray<__nv_bfloat16> y(elements(rows, out));
+        require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
+        const std::vector<__nv_bfloat16> want(
+            together.begin(), together.begin() + static_cast<std::ptrdiff_t>(rows) * out);
+        BOOST_TEST(same_bits(y.download(), want), w.name() << ", " << rows << " rows");
+      }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
+  constexpr int kOut = 304, kIn = 512, kRows = 100;
+  for (const MatrixFormat format : kBoth)
+    for (const float rubbish :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      const MatrixCase w(format, kOut, kIn);
+      auto values = uniform_bf16(std::size_t{kRows} * kIn, 7, 1.0F);
+      values[9 * kIn + 77] = __float2bfloat16(rubbish);
+      const RowsCase x(format, kRows, kIn, values);
+      const DeviceArray<float> y(std::size_t{kRows} * kOut);
+      require(logits_many(w.matrix, x.many(kRows), y.data(), 0.0F, nullptr));
+      const auto got = y.download();
+      for (std::size_t i = 0; i < got.size(); ++i)
+        BOOST_TEST_REQUIRE(std::isfinite(got[i]) == (i / kOut != 9));
+      const DeviceArray<char> scratch(greedy_many_scratch_bytes(kBlocks));
+      const DeviceArray<GreedyChoice> chosen(kRows);
+      require(greedy_many({.embedding = w.matrix, .softcap = 30.0F}, x.many(kRows), scratch.data(),
+                          chosen.data(), nullptr));
+      const auto choices = chosen.download();
+      for (std::size_t row = 0; row < kRows; ++row)
+        BOOST_TEST(choices[row].finite == (row == 9 ? 0 : 1));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_feed_forward_has_the_bits_of_its_products) {
+  constexpr int kHidden = 480, kInner = 1056;
+  for (const MatrixFormat format : kFormats) {
+    const MatrixCase up(format, 2 * kInner, kHidden, 3), down(format, kHidden, kInner, 4);
+    for (const int rows : {1, 20, 128, 129, 300}) {
+      MatrixProducts products;
+      const ProductShape shapes[] = {
+          {.format = format, .out = 2 * kInner, .in = kHidden, .gate_up = true},
+          {.format = format, .out = kHidden, .in = kInner}};
+      const DeviceArray<char> memory(products.plan(shapes, rows));
+      const ProductWorkspace workspace{.data = memory.data(), .bytes = memory.size()};
+      const DeviceArray<__nv_bfloat16> x(uniform_bf16(elements(rows, kHidden), 7, 1.0F));
+      const DeviceArray<__nv_bfloat16> h(elements(rows, kInner)), y(elements(rows, kHidden)),
+          want(elements(rows, kHidden));
+      products.gate_up(up.matrix, x.data(), h.data(), rows, workspace, nullptr);
+      products.linear(down.matrix, h.data(), want.data(), rows, workspace, nullptr);
+      require(cudaMemset(h.data(), 0, h.size() * sizeof(__nv_bfloat16)));
+      products.feed_forward({up.matrix, down.matrix}, x.data(), h.data(), y.data(), rows, workspace,
+                            nullptr);
+      BOOST_TEST(same_bits(y.download(), want.download()), up.name() << ", " << rows << " rows");
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_computed_is_refused) {
+  const MatrixCase w(MatrixFormat::kBf16, 64, 64);
+  const RowsCase x(MatrixFormat::kBf16, 128, 64);
+  const DeviceArray<__nv_bfloat16> y(std::size_t{128} * 64);
+  const auto status = [&](const Matrix& matrix, const ManyRows& rows) {
+    return linear_many(matrix, rows, y.data(), nullptr);
+  };
+  BOOST_TEST(status(w.matrix, x.many(129)) == cudaErrorInvalidValue);
+  BOOST_TEST(status(w.matrix, x.many(0)) == cudaErrorInvalidValue);
+  Matrix other = w.matrix;
+  other.format = MatrixFormat::kInt4;
+  BOOST_TEST(status(other, x.many(20)) == cudaErrorInvalidValue);
+  other.format = MatrixFormat::kFp8;
+  BOOST_TEST(status(other, x.many(20)) == cudaErrorInvalidValue);
+  BOOST_TEST(status(w.matrix, x.many(20)) == cudaSuccess);
+  require(cudaDeviceSynchronize());
+}
