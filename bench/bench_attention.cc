@@ -12,6 +12,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <cuda_runtime_api.h>
@@ -109,8 +110,9 @@ int visible_keys(const LayerKind& kind, int position) {
 class Rows {
  public:
   // `first` … `first` + `count` - 1 of each of `sequences` sequences.
-  Rows(const LayerKind& kind, int sequences, int first, int count)
-      : kind_(kind), row_count_(sequences * count) {
+  Rows(const LayerKind& kind, int sequences, int first, int count,
+       kernels::KvFormat format = kernels::KvFormat::kBf16)
+      : kind_(kind), row_count_(sequences * count), format_(format) {
     std::vector<kernels::KvRow> rows;
     std::vector<int> pages;
     const int end = first + count;
@@ -135,13 +137,12 @@ class Rows {
                           .count = std::min(kernels::kAttentionTileRows, count - i)});
       }
     }
-    const kernels::KvLayer shape = {
-        .base = nullptr, .kv_heads = kind.kv_heads, .head_dim = kind.head_dim};
-    layer_values_ = static_cast<std::int64_t>(pages.size() * shape.page_values());
-    layers_ = static_cast<int>(std::clamp<std::int64_t>(8 * kL2Bytes / (2 * layer_values_), 1, 40));
-    if (2 * layer_values_ > kMemoryMost)
-      throw std::runtime_error("The case takes too much memory.");
-    kv_ = random_bf16(layers_ * layer_values_, 0.35);
+    layer_bytes_ = static_cast<std::int64_t>(pages.size() * shape().page_bytes());
+    layers_ = static_cast<int>(std::clamp<std::int64_t>(8 * kL2Bytes / layer_bytes_, 1, 40));
+    if (layer_bytes_ > kMemoryMost) throw std::runtime_error("The case takes too much memory.");
+    kv_ = format == kernels::KvFormat::kBf16
+              ? random_bf16(layers_ * layer_bytes_ / 2, 0.35)
+              : at::randint(0x60, {layers_ * layer_bytes_}, options(at::kByte));  // no NaN
     query_ = random_bf16(std::int64_t{row_count_} * kind.heads * kind.head_dim, 0.35);
     out_ = at::empty_like(query_);
     device_rows_ = uploaded(rows);
@@ -158,9 +159,9 @@ class Rows {
             .heads = kind_.heads};
   }
   kernels::KvLayer kv(int layer) const {
-    return {.base = values_of(kv_) + layer % layers_ * layer_values_,
-            .kv_heads = kind_.kv_heads,
-            .head_dim = kind_.head_dim};
+    kernels::KvLayer kv = shape();
+    kv.base = static_cast<unsigned char*>(kv_.data_ptr()) + layer % layers_ * layer_bytes_;
+    return kv;
   }
   kernels::PrefillTiles tiles() const {
     return {.tiles = array_of<kernels::AttentionTile>(device_tiles_),
@@ -169,15 +170,27 @@ class Rows {
   int count() const { return row_count_; }
   int keys_max() const { return keys_max_; }
   double keys() const { return keys_; }  // that all rows see together
+  double key_bytes() const {             // of a key and its value
+    return static_cast<double>(shape().page_bytes()) / kernels::kKvPagePositions;
+  }
 
  private:
+  kernels::KvLayer shape() const {
+    return {.base = nullptr,
+            .kv_heads = kind_.kv_heads,
+            .head_dim = kind_.head_dim,
+            .format = format_,
+            .key_scale = 64.0F};
+  }
+
   const LayerKind kind_;
   const int row_count_;
+  const kernels::KvFormat format_;
   std::vector<kernels::AttentionTile> tiles_;
   double keys_ = 0;
   int keys_max_ = 0;
   int layers_ = 1;
-  std::int64_t layer_values_ = 0;
+  std::int64_t layer_bytes_ = 0;
   Tensor kv_;
   Tensor query_;
   Tensor out_;
@@ -225,68 +238,79 @@ class Projected {
   const Tensor frequency_;
 };
 
+const char* name_of(kernels::KvFormat format) {
+  return format == kernels::KvFormat::kFp8 ? "fp8" : "bf16";
+}
+
+void decode_case(const DeviceRates& rates, const LayerKind& kind, kernels::KvFormat format,
+                 int batch, int context) {
+  const Rows rows(kind, batch, context - 1, 1, format);
+  const Tensor workspace = at::zeros({static_cast<std::int64_t>(kernels::decode_workspace_bytes(
+                                         kind.heads, kind.head_dim, batch, rows.keys_max()))},
+                                     options(at::kByte));
+  const kernels::DecodeRows list = {.list = nullptr,
+                                    .count = batch,
+                                    .keys_max = rows.keys_max(),
+                                    .workspace = workspace.data_ptr()};
+  const double seconds = seconds_of(40, [&](int layer, cudaStream_t stream) {
+    check_cuda(kernels::attend_decode(rows.attention(layer), list, stream), "Decode attention");
+  });
+  const Projected projected(kind, rows);
+  const double two = seconds_of(40, [&](int layer, cudaStream_t stream) {
+    check_cuda(kernels::rotate_and_store(projected.work(layer), batch, stream), "Rope");
+    check_cuda(kernels::attend_decode(rows.attention(layer), list, stream), "Decode attention");
+  });
+  const double limit = rows.keys() * rows.key_bytes() / rates.read_bytes_per_s;
+  std::printf("%-8s %5s %6d %8d %10.2f %10.2f %9.2f %8.2f", kind.name, name_of(format), batch,
+              context, seconds * 1e6, limit * 1e6, limit / seconds, two * 1e6);
+  if (kernels::rotate_and_attend_supports(kind.heads, rows.attention(0).kv)) {
+    const double one = seconds_of(40, [&](int layer, cudaStream_t stream) {
+      check_cuda(kernels::rotate_and_attend(projected.work(layer), rows.attention(layer).out, list,
+                                            stream),
+                 "Rope and decode attention");
+    });
+    std::printf(" %8.2f", one * 1e6);
+  }
+  std::printf("\n");
+}
+
 void decode(const DeviceRates& rates) {
   std::printf(
       "\ndecode attention, one layer; two: after norm and rope, one: in one kernel with them\n"
-      "%-8s %6s %8s %10s %10s %9s %8s %8s\n",
-      "layer", "batch", "context", "us", "limit us", "of limit", "two us", "one us");
-  for (const LayerKind& kind : kKinds) {
-    for (const int context : {1024, 8192, 32768}) {
-      if (kind.window > 0 && context > 1024) continue;  // the same keys
-      for (const int batch : {1, 8, 32, 100}) {
-        const Rows rows(kind, batch, context - 1, 1);
-        const Tensor workspace =
-            at::zeros({static_cast<std::int64_t>(kernels::decode_workspace_bytes(
-                          kind.heads, kind.head_dim, batch, rows.keys_max()))},
-                      options(at::kByte));
-        const kernels::DecodeRows list = {.list = nullptr,
-                                          .count = batch,
-                                          .keys_max = rows.keys_max(),
-                                          .workspace = workspace.data_ptr()};
-        const double seconds = seconds_of(40, [&](int layer, cudaStream_t stream) {
-          check_cuda(kernels::attend_decode(rows.attention(layer), list, stream),
-                     "Decode attention");
-        });
-        const Projected projected(kind, rows);
-        const double two = seconds_of(40, [&](int layer, cudaStream_t stream) {
-          check_cuda(kernels::rotate_and_store(projected.work(layer), batch, stream), "Rope");
-          check_cuda(kernels::attend_decode(rows.attention(layer), list, stream),
-                     "Decode attention");
-        });
-        const double one = seconds_of(40, [&](int layer, cudaStream_t stream) {
-          check_cuda(kernels::rotate_and_attend(projected.work(layer), rows.attention(layer).out,
-                                                list, stream),
-                     "Rope and decode attention");
-        });
-        const double bytes = rows.keys() * kind.kv_heads * kind.head_dim * 2 * 2;
-        const double limit = bytes / rates.read_bytes_per_s;
-        std::printf("%-8s %6d %8d %10.2f %10.2f %9.2f %8.2f %8.2f\n", kind.name, batch, context,
-                    seconds * 1e6, limit * 1e6, limit / seconds, two * 1e6, one * 1e6);
+      "%-8s %5s %6s %8s %10s %10s %9s %8s %8s\n",
+      "layer", "keys", "batch", "context", "us", "limit us", "of limit", "two us", "one us");
+  for (const kernels::KvFormat format : {kernels::KvFormat::kBf16, kernels::KvFormat::kFp8}) {
+    for (const LayerKind& kind : kKinds) {
+      for (const int context : {1024, 8192, 32768}) {
+        if (kind.window > 0 && context > 1024) continue;  // the same keys
+        for (const int batch : {1, 2, 8, 32, 100}) decode_case(rates, kind, format, batch, context);
       }
     }
   }
 }
 
 void prefill(const DeviceRates& rates) {
-  std::printf("\nprefill attention, one layer; limit %.0f TFLOP/s\n%-8s %6s %8s %10s %9s %9s\n",
-              rates.multiply_adds_per_s * 2 / 1e12, "layer", "rows", "before", "us", "TFLOP/s",
-              "of limit");
+  std::printf("\nprefill attention, one layer; limit %.0f TFLOP/s\n%-8s %5s %6s %8s %10s %9s %9s\n",
+              rates.multiply_adds_per_s * 2 / 1e12, "layer", "keys", "rows", "before", "us",
+              "TFLOP/s", "of limit");
   struct Prompt {
     int sequences;
     int rows;
     int before;
   };
-  for (const LayerKind& kind : kKinds) {
+  for (const auto& [kind, format] :
+       {std::pair(kSliding, kernels::KvFormat::kBf16), std::pair(kFull, kernels::KvFormat::kBf16),
+        std::pair(kSliding, kernels::KvFormat::kFp8), std::pair(kFull, kernels::KvFormat::kFp8)}) {
     for (const Prompt& prompt : {Prompt{1, 1024, 0}, Prompt{1, 4096, 0}, Prompt{1, 8192, 0},
                                  Prompt{1, 512, 8192}, Prompt{16, 25, 900}}) {
-      const Rows rows(kind, prompt.sequences, prompt.before, prompt.rows);
+      const Rows rows(kind, prompt.sequences, prompt.before, prompt.rows, format);
       const double seconds = seconds_of(8, [&](int layer, cudaStream_t stream) {
         check_cuda(kernels::attend_prefill(rows.attention(layer), rows.tiles(), stream),
                    "Prefill attention");
       });
       const double flop = rows.keys() * kind.heads * kind.head_dim * 2 * 2;
-      std::printf("%-8s %6d %8d %10.1f %9.0f %9.2f\n", kind.name, rows.count(), prompt.before,
-                  seconds * 1e6, flop / seconds / 1e12,
+      std::printf("%-8s %5s %6d %8d %10.1f %9.0f %9.2f\n", kind.name, name_of(format), rows.count(),
+                  prompt.before, seconds * 1e6, flop / seconds / 1e12,
                   flop / 2 / rates.multiply_adds_per_s / seconds);
     }
   }
@@ -295,12 +319,12 @@ void prefill(const DeviceRates& rates) {
 void print_rows(const char* what, int rows, double bytes, double seconds,
                 const DeviceRates& rates) {
   const double limit = bytes / rates.copy_bytes_per_s;
-  std::printf("%-22s %6d %10.2f %10.2f %9.2f\n", what, rows, seconds * 1e6, limit * 1e6,
+  std::printf("%-30s %6d %10.2f %10.2f %9.2f\n", what, rows, seconds * 1e6, limit * 1e6,
               limit / seconds);
 }
 
 void norms(const DeviceRates& rates) {
-  std::printf("\nnorms and rope; limit: bytes at the copy rate\n%-22s %6s %10s %10s %9s\n",
+  std::printf("\nnorms and rope; limit: bytes at the copy rate\n%-30s %6s %10s %10s %9s\n",
               "kernel", "rows", "us", "limit us", "of limit");
   const Tensor weight = random_bf16(kWidth, 0.5);
   const Tensor scalar = random_bf16(8, 0.5);
@@ -323,15 +347,18 @@ void norms(const DeviceRates& rates) {
     });
     print_rows("residual_norm", rows, 4.0 * 2 * static_cast<double>(values), seconds, rates);
   }
-  for (const LayerKind& kind : kKinds) {
+  for (const auto& [kind, format] :
+       {std::pair(kSliding, kernels::KvFormat::kBf16), std::pair(kFull, kernels::KvFormat::kBf16),
+        std::pair(kSliding, kernels::KvFormat::kFp8), std::pair(kFull, kernels::KvFormat::kFp8)}) {
     for (const int rows : {1, 32, 100, 512, 4096}) {
-      const Rows step(kind, rows > 100 ? 1 : rows, 0, rows > 100 ? rows : 1);
+      const Rows step(kind, rows > 100 ? 1 : rows, 0, rows > 100 ? rows : 1, format);
       const Projected projected(kind, step);
       const double seconds = seconds_of(20, [&](int layer, cudaStream_t stream) {
         check_cuda(kernels::rotate_and_store(projected.work(layer), rows, stream), "Rope");
       });
-      print_rows((std::string("rotate_and_store ") + kind.name).c_str(), rows, projected.bytes(),
-                 seconds, rates);
+      const double stored = rows * (kind.kv_heads * kind.head_dim * 4.0 - step.key_bytes());
+      print_rows((std::string("rotate_and_store ") + kind.name + " " + name_of(format)).c_str(),
+                 rows, projected.bytes() - stored, seconds, rates);
     }
   }
 }
@@ -367,6 +394,7 @@ int run(const std::vector<std::string>& wanted) {
 
 // bench_attention [decode] [prefill] [norms]: those sections, or all.
 int main(int count, char** arguments) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   try {
     return captiond::run({arguments + 1, arguments + count});
   } catch (const std::exception& error) {

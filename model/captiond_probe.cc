@@ -39,6 +39,8 @@ void describe(CLI::App& app, Arguments& arguments) {
                                                        {"fp8", WeightFormat::kFp8},
                                                        {"int8", WeightFormat::kInt8},
                                                        {"int4", WeightFormat::kInt4}};
+  const std::map<std::string, KvFormat> kv_formats = {{"bf16", KvFormat::kBf16},
+                                                      {"fp8", KvFormat::kFp8}};
   const std::map<std::string, VisionMask> masks = {
       {"full-causal", VisionMask::kFullCausal},
       {"full-bidirectional", VisionMask::kFullBidirectional}};
@@ -59,6 +61,9 @@ void describe(CLI::App& app, Arguments& arguments) {
   app.add_option("--weights", arguments.engine.weights,
                  "bf16 (default), or quantised at load on the device cuda: fp8, int8, int4")
       ->transform(CLI::CheckedTransformer(formats));
+  app.add_option("--kv", arguments.engine.kv,
+                 "keys and values: bf16 (default), or on the device cuda fp8")
+      ->transform(CLI::CheckedTransformer(kv_formats));
   app.add_option("--vision-mask", arguments.engine.vision_mask,
                  "full-bidirectional (default, as transformers' forward) or full-causal")
       ->transform(CLI::CheckedTransformer(masks));

@@ -157,7 +157,7 @@ CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
       rows_max_(std::max(setting.step_rows_max + (config_.vision ? kPictureRowsMax : 0),
                          kBuckets.back())),
       weights_(*checkpoint, format_of(setting.weights)),
-      kv_(text_, setting.pages),
+      kv_(*checkpoint, setting.pages, setting.kv),
       products_(shapes(), rows_max_),
       step_(text_,
             {.vision_mask = setting.vision_mask,
@@ -299,7 +299,7 @@ void CudaForward::copy_pages() {
   for (const KvGroup group : kKvGroups) {
     const int count = step_.copy_count(group);
     if (count == 0) continue;
-    kernels::check_cuda(kernels::copy_kv_pages(kv_.first_layer(group), kv_.layer_values(group),
+    kernels::check_cuda(kernels::copy_kv_pages(kv_.first_layer(group), kv_.layer_bytes(group),
                                                static_cast<int>(kv_.layers(group)),
                                                step_.copies(group), count, products_.stream()),
                         "The launch of copy_kv_pages");
@@ -385,7 +385,9 @@ void CudaForward::attend(const kernels::RotateAndStore& rotate, std::size_t inde
                              .count = static_cast<int>(rows),
                              .keys_max = keys_max(group),
                              .workspace = buffers_.attention.data()};
-  if (fast && pass == Pass::kSingle) {
+  // On full layers two kernels are faster: every split would make all sixteen queries.
+  if (fast && pass == Pass::kSingle && group == KvGroup::kSliding &&
+      kernels::rotate_and_attend_supports(rotate.heads, rotate.kv)) {
     kernels::check_cuda(
         kernels::rotate_and_attend(rotate, buffers_.attended.as<Value>(), decode, stream),
         "The launch of rotate_and_attend");

@@ -1,50 +1,95 @@
 #include "model/cuda_kv_storage.h"
 
-#include <cuda_bf16.h>
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string>
 
-#include "model/kernels/kv_layer.h"
+#include "model/bfloat16.h"
+#include "model/check.h"
 
 namespace captiond {
+namespace {
 
 static_assert(kernels::kKvPagePositions == static_cast<int>(kPagePositions));
 
-CudaKvStorage::CudaKvStorage(const TextConfig& text, std::size_t pages)
-    : text_(text), pages_(pages) {
-  for (std::size_t i = 0; i < text.layer_types.size(); ++i) {
-    const AttentionConfig& attention = text.attention(text.layer_types[i]);
-    Group& of = groups_[static_cast<std::size_t>(group(i))];
-    of.kv_heads = static_cast<int>(attention.kv_heads);
-    of.head_dim = static_cast<int>(attention.head_dim);
-    in_group_.push_back(of.layers++);
+kernels::KvFormat format_of(KvFormat format) {
+  switch (format) {
+    case KvFormat::kBf16:
+      return kernels::KvFormat::kBf16;
+    case KvFormat::kFp8:
+      return kernels::KvFormat::kFp8;
+  }
+  check(false, "a format of keys and values is one of its enumerators");
+  return kernels::KvFormat::kBf16;
+}
+
+// The greatest magnitude in a tensor.
+float greatest(const TensorView& tensor) {
+  float most = 0.0F;
+  for (std::size_t at = 0; at < tensor.bytes; at += bytes_per_element(tensor.dtype)) {
+    float value = 0.0F;
+    if (tensor.dtype == Dtype::kFloat32) {
+      std::memcpy(&value, tensor.data + at, sizeof(value));
+    } else {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, tensor.data + at, sizeof(bits));
+      value = float_of_bfloat16(bits);
+    }
+    most = std::max(most, std::abs(value));
+  }
+  return most;
+}
+
+}  // namespace
+
+CudaKvStorage::CudaKvStorage(const Checkpoint& checkpoint, std::size_t pages, KvFormat format)
+    : text_(checkpoint.config().text), pages_(pages) {
+  for (std::size_t i = 0; i < text_.layer_types.size(); ++i) {
+    const AttentionConfig& attention = text_.attention(text_.layer_types[i]);
+    const auto head_dim = static_cast<int>(attention.head_dim);
+    const auto scale_of = [&](const char* norm) {
+      return kernels::fp8_scale(
+          greatest(checkpoint.tensor("model.language_model.layers." + std::to_string(i) +
+                                     ".self_attn." + norm + ".weight")),
+          head_dim);
+    };
+    layers_.push_back({.base = nullptr,
+                       .kv_heads = static_cast<int>(attention.kv_heads),
+                       .head_dim = head_dim,
+                       .format = format_of(format),
+                       .key_scale = scale_of("k_norm"),
+                       .query_scale = scale_of("q_norm")});
+    ++groups_[static_cast<std::size_t>(group(i))].layers;
   }
   for (const KvGroup kind : kKvGroups) {
     Group& of = groups_[static_cast<std::size_t>(kind)];
     of.memory = DeviceMemory(
-        of.layers * layer_values(kind) * sizeof(__nv_bfloat16),
+        of.layers * layer_bytes(kind),
         "the keys and values of " + std::to_string(pages * kPagePositions) + " positions");
+    std::byte* next = of.memory.data();
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      if (group(i) != kind) continue;
+      layers_[i].base = next;
+      next += layer_bytes(kind);
+    }
   }
-}
-
-kernels::KvLayer CudaKvStorage::layer_of(const Group& group, std::size_t in_group) const {
-  kernels::KvLayer layer{.base = nullptr, .kv_heads = group.kv_heads, .head_dim = group.head_dim};
-  layer.base = group.memory.as<__nv_bfloat16>() + in_group * pages_ * layer.page_values();
-  return layer;
-}
-
-kernels::KvLayer CudaKvStorage::layer(std::size_t index) const {
-  return layer_of(groups_[static_cast<std::size_t>(group(index))], in_group_[index]);
 }
 
 KvGroup CudaKvStorage::group(std::size_t index) const {
   return text_.layer_types[index] == LayerType::kSliding ? KvGroup::kSliding : KvGroup::kFull;
 }
 
-kernels::KvLayer CudaKvStorage::first_layer(KvGroup group) const {
-  return layer_of(groups_[static_cast<std::size_t>(group)], 0);
+kernels::KvLayer CudaKvStorage::first_layer(KvGroup kind) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    if (group(i) == kind) return layers_[i];
+  }
+  return {};
 }
 
-std::size_t CudaKvStorage::layer_values(KvGroup group) const {
-  return pages_ * first_layer(group).page_values();
+std::size_t CudaKvStorage::layer_bytes(KvGroup group) const {
+  return pages_ * first_layer(group).page_bytes();
 }
 
 std::size_t CudaKvStorage::bytes() const {

@@ -2,29 +2,29 @@
 
 #include <array>
 #include <cstddef>
+#include <vector>
 
+#include "model/checkpoint.h"
 #include "model/cuda_memory.h"
+#include "model/engine.h"
+#include "model/kernels/kv_layer.h"
 #include "model/kv_page.h"
 #include "model/model_config.h"
 
 namespace captiond {
 
-namespace kernels {
-struct KvLayer;
-}
-
-// The keys and values of all layers on the GPU in bfloat16, allocated once: for each group
-// [layers, pages, 2 (keys, values), kv_heads, kPagePositions, head_dim].
+// The keys and values of all layers on the GPU, allocated once: for each group [layers, pages] of
+// pages as kernels::KvLayer has them.
 class CudaKvStorage {
  public:
   // `pages` of each group that the model has layers of. Throws std::runtime_error when they do not
   // fit.
-  CudaKvStorage(const TextConfig& text, std::size_t pages);
+  CudaKvStorage(const Checkpoint& checkpoint, std::size_t pages, KvFormat format);
   CudaKvStorage(const CudaKvStorage&) = delete;
   CudaKvStorage& operator=(const CudaKvStorage&) = delete;
 
   // The pages of layer `index` of the model.
-  kernels::KvLayer layer(std::size_t index) const;
+  kernels::KvLayer layer(std::size_t index) const { return layers_[index]; }
 
   KvGroup group(std::size_t index) const;
   // How many layers of a group there are, their first one, and how far they lie apart.
@@ -32,7 +32,7 @@ class CudaKvStorage {
     return groups_[static_cast<std::size_t>(group)].layers;
   }
   kernels::KvLayer first_layer(KvGroup group) const;
-  std::size_t layer_values(KvGroup group) const;
+  std::size_t layer_bytes(KvGroup group) const;
 
   std::size_t bytes() const;
 
@@ -40,15 +40,12 @@ class CudaKvStorage {
   struct Group {
     DeviceMemory memory;
     std::size_t layers = 0;
-    int kv_heads = 0;
-    int head_dim = 0;
   };
-  kernels::KvLayer layer_of(const Group& group, std::size_t in_group) const;
 
   const TextConfig& text_;  // the checkpoint's
   const std::size_t pages_;
   std::array<Group, kKvGroupCount> groups_;
-  std::vector<std::size_t> in_group_;  // by layer of the model
+  std::vector<kernels::KvLayer> layers_;  // by layer of the model
 };
 
 }  // namespace captiond

@@ -58,6 +58,11 @@ void check_options(const EngineOptions& options) {
         "The device cpu computes with the weights as the checkpoint has them, but they were to be "
         "quantised; leave the format of weights at bf16 or use the device cuda.");
   }
+  if (options.device == Device::kCpu && options.kv != KvFormat::kBf16) {
+    throw std::runtime_error(
+        "The device cpu keeps keys and values in the dtype it computes in, but they were to be in "
+        "fp8; leave the format of keys and values at bf16 or use the device cuda.");
+  }
   if (options.threads < 0) {
     throw std::runtime_error("The engine needs threads of at least 0 (all cores), not " +
                              std::to_string(options.threads) + ".");
@@ -81,6 +86,7 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
   const ForwardSetting forward_setting{.device = options.device,
                                        .dtype = options.dtype,
                                        .weights = options.weights,
+                                       .kv = options.kv,
                                        .vision_mask = options.vision_mask,
                                        .pages = pages,
                                        .step_rows_max = options.step_rows_max,

@@ -26,15 +26,19 @@ enum class Device { kCpu, kCuda };
 enum class VisionMask { kFullCausal, kFullBidirectional };
 
 // How a GPU keeps the text model's matrices: as they are, or quantised at load by row (fp8 e4m3,
-// int8) or by groups of 32 values of a row (int4). Activations, keys and values stay bfloat16; fp8
-// products of many rows round their input to e4m3 as well.
+// int8) or by groups of 32 values of a row (int4). Activations stay bfloat16; fp8 products of many
+// rows round their input to e4m3 as well.
 enum class WeightFormat { kBf16, kFp8, kInt8, kInt4 };
+
+// What a GPU keeps keys and values in: as they are, or as fp8 (e4m3), half the bytes.
+enum class KvFormat { kBf16, kFp8 };
 
 struct EngineOptions {
   std::filesystem::path model;  // Hugging Face folder
   Device device = Device::kCpu;
   Dtype dtype = Dtype::kFloat32;               // of weights, activations and KV
   WeightFormat weights = WeightFormat::kBf16;  // others: kCuda only
+  KvFormat kv = KvFormat::kBf16;               // others: kCuda only
   VisionMask vision_mask = VisionMask::kFullBidirectional;
   std::size_t kv_positions = 65536;  // KV budget shared by all contexts, allocated at start
   std::size_t step_rows_max = 512;   // rows of one forward step; a whole picture may exceed it

@@ -12,6 +12,7 @@ struct ForwardSetting {
   Device device = Device::kCpu;
   Dtype dtype = Dtype::kFloat32;
   WeightFormat weights = WeightFormat::kBf16;
+  KvFormat kv = KvFormat::kBf16;
   VisionMask vision_mask = VisionMask::kFullBidirectional;
   std::size_t pages = 0;          // of each KvGroup that the model has layers of
   std::size_t step_rows_max = 0;  // of a step, but for a picture that is alone larger

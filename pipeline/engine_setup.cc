@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cstdlib>
+#include <iostream>
 #include <system_error>
 
 #include "pipeline/config_error.h"
+#include "pipeline/exit_code.h"
 
 namespace captiond {
 namespace {
@@ -40,6 +42,11 @@ void check_options(const EngineOptions& options) {
         "engine.weights asks for quantised weights, but engine.device is cpu, which computes with "
         "them as they are; set engine.device: cuda or engine.weights: bf16");
   }
+  if (options.device == Device::kCpu && options.kv != KvFormat::kBf16) {
+    throw ConfigError(
+        "engine.kv asks for keys and values in fp8, but engine.device is cpu, which keeps them in "
+        "engine.dtype; set engine.device: cuda or engine.kv: bf16");
+  }
   if (options.device == Device::kCuda && options.dtype == Dtype::kFloat32) {
     throw ConfigError(
         "engine.dtype is float32, but engine.device is cuda, which computes in bfloat16; set "
@@ -70,12 +77,18 @@ EngineOptions engine_options(const v1::EngineConfig& engine) {
   options.device = engine.device() == v1::DEVICE_CUDA ? Device::kCuda : Device::kCpu;
   options.dtype = engine.dtype() == v1::DTYPE_BFLOAT16 ? Dtype::kBfloat16 : Dtype::kFloat32;
   options.weights = weight_format(engine.weights());
+  options.kv = engine.kv() == v1::KV_FORMAT_FP8 ? KvFormat::kFp8 : KvFormat::kBf16;
   options.vision_mask = engine.vision_mask() == v1::VISION_MASK_FULL_CAUSAL
                             ? VisionMask::kFullCausal
                             : VisionMask::kFullBidirectional;
   options.kv_positions = engine.kv_positions();
   options.step_rows_max = engine.step_rows_max();
   options.threads = static_cast<int>(engine.threads());
+  // Without its device the process can do nothing more, and only a new one has a working device.
+  options.device_lost = [](const std::string& sentence) {
+    std::cerr << "captiond: " << sentence << std::endl;
+    std::_Exit(kFailedWhileRunning);
+  };
   check_options(options);
   return options;
 }

@@ -14,7 +14,8 @@ namespace captiond {
 // where it looked, if there is none.
 std::filesystem::path model_folder(const std::string& configured);
 
-// Throws ConfigError for what no machine could open: quantised weights on a CPU, float32 on a GPU.
+// Throws ConfigError for what no machine could open: quantised weights or fp8
+// keys and values on a CPU, float32 on a GPU.
 EngineOptions engine_options(const v1::EngineConfig& engine);
 
 // Throws ConfigError if a stream of `config` asks for what a checkpoint cannot do: hear or see.

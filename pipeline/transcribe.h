@@ -16,15 +16,15 @@ struct TranscribeOptions {
   std::vector<std::string> files;  // paths or URIs
   std::string model;               // empty: model_folder() decides
   std::string device = "cpu";
-  std::string dtype;  // empty: float32 on the CPU, bfloat16 on a GPU
+  std::string dtype = {};  // empty: float32 on the CPU, bfloat16 on a GPU
   std::string weights = "bf16";
   std::uint32_t threads = 0;
   std::string language = "English";
-  std::vector<std::string> translations;  // names or codes of languages
-  std::string scenes;                     // seconds between two pictures; empty: none is described
+  std::vector<std::string> translations = {};  // names or codes of languages
+  std::string scenes = {};  // seconds between two pictures; empty: none is described
   bool no_speech = false;
   CaptionFormat format = CaptionFormat::kText;
-  std::string output;  // folder for files of captions; empty: standard output
+  std::string output = {};  // folder for files of captions; empty: standard output
   bool partials = false;
   std::string log_level = "warning";
 };

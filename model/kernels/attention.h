@@ -59,6 +59,9 @@ struct DecodeRows {
 [[nodiscard]] cudaError_t attend_decode(const Attention& work, const DecodeRows& rows,
                                         cudaStream_t stream) noexcept;
 
+// Over fp8 pages: at most 4 query heads on a KV head, at most 256 rows.
+[[nodiscard]] bool rotate_and_attend_supports(int heads, const KvLayer& kv) noexcept;
+
 // rotate_and_store() and attend_decode() in one, bit for bit, for rows that are each the only one
 // of their sequence in the step and see nothing behind themselves (end_key is position + 1). Keys
 // and values of earlier positions are read while kernels before this one still run: they must have

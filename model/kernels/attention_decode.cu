@@ -14,6 +14,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/decode_splits.cuh"
 #include "model/kernels/decode_walk.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/rotary_head.cuh"
@@ -21,16 +22,23 @@
 namespace captiond::kernels {
 namespace {
 
+using decode::combine;
+using decode::counter_bytes;
 using decode::Extent;
+using decode::extent_bytes;
+using decode::kCounters;
+using decode::kFusedHeads;
 using decode::kHeadsMax;
 using decode::kThreads;
 using decode::kWarps;
+using decode::launch_combine;
+using decode::Partial;
+using decode::partial_of;
 using decode::Shared;
+using decode::store_pair;
 using decode::Walk;
 
-constexpr int kRunMin = 64;     // keys of a split, at least; a multiple of every tile
-constexpr int kFusedHeads = 4;  // up to here the last block combines
-constexpr int kCounters = 1 << 14;
+constexpr int kRunMin = 64;             // keys of a split, at least; a multiple of every tile
 constexpr int kBlocksAtOnce = 132 * 3;  // that an H200 holds
 constexpr int kRoundsLeast = 8;         // of them before blocks take several splits
 constexpr int kSplitsOfBlockMax = 8;
@@ -50,58 +58,13 @@ __host__ __device__ inline Splits splits_of(int keys) {
 __device__ inline Splits splits_of(const KvRow& row) {
   return splits_of(row.position < 0 ? 0 : row.end_key - row.first_key);
 }
+struct SplitCount {
+  static __device__ int of(const KvRow& row) { return splits_of(row).count; }
+};
 
 // The most splits of rows that see up to `keys_max` keys.
 int splits_max(int keys_max) {
   return std::min(kAttentionSplitsMax, (keys_max + kRunMin - 1) / kRunMin);
-}
-
-// What the splits leave for the one that combines: by row of the list, query head and split.
-struct Partial {
-  unsigned* arrived;  // [rows * kv_heads], zero between calls
-  float2* extent;     // [rows, heads, splits]: greatest score and sum of the weights
-  float* sum;         // [rows, heads, splits, head_dim], of weight times value
-  int splits;
-  int splits_of_block;
-};
-
-__device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {
-  *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(pair.x, pair.y);
-}
-
-// out[dim … dim + 3] of one query head from its splits, in their order. All lanes of a warp call it
-// for the same head.
-__device__ void combine(const Partial& partial, std::size_t head_of_rows, int splits, int head_dim,
-                        int dim, __nv_bfloat16* out) {
-  constexpr unsigned kAll = 0xffffffffU;
-  static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const float2* extents = partial.extent + head_of_rows * partial.splits;
-  const float2 none = make_float2(-INFINITY, 0.0F);
-  const float2 low = lane < splits ? __ldcg(&extents[lane]) : none;
-  const float2 high = lane + 32 < splits ? __ldcg(&extents[lane + 32]) : none;
-  float most = fmaxf(low.x, high.x);
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    most = fmaxf(most, __shfl_xor_sync(kAll, most, offset));
-  }
-  const float low_weight = weight_of(low.x, most);
-  const float high_weight = weight_of(high.x, most);
-  const float total = warp_sum(low.y * low_weight + high.y * high_weight);
-  const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
-  float4 sum = {};
-#pragma unroll 16
-  for (int s = 0; s < splits; ++s) {
-    const float4 part = __ldcg(reinterpret_cast<const float4*>(from + s * head_dim));
-    const float weight = __shfl_sync(kAll, s < 32 ? low_weight : high_weight, s % 32);
-    sum.x += part.x * weight;
-    sum.y += part.y * weight;
-    sum.z += part.z * weight;
-    sum.w += part.w * weight;
-  }
-  const float share = share_of(total);
-  store_pair(out + dim, make_float2(sum.x * share, sum.y * share));
-  store_pair(out + dim + 2, make_float2(sum.z * share, sum.w * share));
 }
 
 // Whether this block is the last of the row's and KV head's: what the others wrote is then visible.
@@ -215,7 +178,12 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
       turn.apply(fresh);
     }
     fresh.store(shared.fresh[is_value ? 1 : 0], kHalf);
-    fresh.store(slot(work, row, kv_head) + (is_value ? work.kv.page_values() / 2 : 0), kHalf);
+    const Bf16Slot place(work, row, kv_head);
+    if (is_value) {
+      place.store_value(fresh);
+    } else {
+      place.store_key(fresh);
+    }
   }
 }
 
@@ -223,7 +191,7 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
 template <int kDim, bool kFresh>
 __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
     attend_splits_kernel(const Attention work, const RotateAndStore rotate, const int* list,
-                         const Partial partial) {
+                         const Partial partial, int splits_of_block) {
   extern __shared__ __align__(128) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
   let_next_kernel_start();
@@ -232,9 +200,9 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   const std::size_t row_index = static_cast<std::size_t>(max(listed, 0));
   const KvRow row = work.rows[row_index];
   const Splits splits = splits_of(row);
-  const int first_split = static_cast<int>(blockIdx.x) * partial.splits_of_block;
+  const int first_split = static_cast<int>(blockIdx.x) * splits_of_block;
   const int begin = row.first_key + first_split * splits.run;
-  const int end = min(begin + partial.splits_of_block * splits.run, row.end_key);
+  const int end = min(begin + splits_of_block * splits.run, row.end_key);
   const KvSource keys = keys_of(work, row, kv_head);
   const bool mine = listed >= 0 && first_split < splits.count;
   const int sharing = work.heads / work.kv.kv_heads;
@@ -269,7 +237,7 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   walk.finish(splits.run, Leave<kDim>{walk, shared.extent, partial, out, first_head, first_split,
                                       splits.count, sharing});
   if (sharing > kFusedHeads || splits.count == 1) return;
-  const int blocks = (splits.count + partial.splits_of_block - 1) / partial.splits_of_block;
+  const int blocks = (splits.count + splits_of_block - 1) / splits_of_block;
   unsigned* arrived = partial.arrived + blockIdx.z * gridDim.y + kv_head;
   if (!arrive_last(arrived, blocks, shared.last)) return;
   for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim / 4; i += kThreads) {
@@ -278,55 +246,29 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   }
 }
 
-// A block a row of the list and query head, four dims a thread.
-__global__ void combine_kernel(const Attention work, const int* list, const Partial partial) {
-  let_next_kernel_start();
-  const int listed = list == nullptr ? static_cast<int>(blockIdx.x) : list[blockIdx.x];
-  const std::size_t row_index = static_cast<std::size_t>(max(listed, 0));
-  const Splits splits = splits_of(work.rows[row_index]);
-  wait_for_previous_kernels();
-  if (listed < 0 || splits.count < 2) return;
-  const int dim = work.kv.head_dim;
-  combine(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits.count,
-          dim, static_cast<int>(threadIdx.x) * 4,
-          work.out + (row_index * work.heads + blockIdx.y) * dim);
-}
-
-std::size_t counter_bytes() { return kCounters * sizeof(unsigned); }
-std::size_t extent_bytes(int heads, int count, int splits) {
-  return (static_cast<std::size_t>(count) * heads * splits * sizeof(float2) + 15) / 16 * 16;
-}
-
-Partial partial_of(const Attention& work, const DecodeRows& rows) {
-  const int splits = splits_max(rows.keys_max);
+// How many splits a block takes.
+int splits_of_block(const Attention& work, const DecodeRows& rows, int splits) {
   const std::int64_t all = std::int64_t{rows.count} * work.kv.kv_heads * splits;
-  const auto of_block =
-      std::clamp<std::int64_t>(all / (kBlocksAtOnce * kRoundsLeast), 1, kSplitsOfBlockMax);
-  auto* memory = static_cast<unsigned char*>(rows.workspace);
-  auto* extent = memory + counter_bytes();
-  return {.arrived = reinterpret_cast<unsigned*>(memory),
-          .extent = reinterpret_cast<float2*>(extent),
-          .sum = reinterpret_cast<float*>(extent + extent_bytes(work.heads, rows.count, splits)),
-          .splits = splits,
-          .splits_of_block = static_cast<int>(of_block)};
+  return static_cast<int>(
+      std::clamp<std::int64_t>(all / (kBlocksAtOnce * kRoundsLeast), 1, kSplitsOfBlockMax));
 }
 
 template <int kDim, bool kFresh>
 cudaError_t launch_splits(const Attention& work, const RotateAndStore& rotate,
                           const DecodeRows& rows, cudaStream_t stream) {
-  const Partial partial = partial_of(work, rows);
+  const Partial partial = partial_of(work, rows, splits_max(rows.keys_max),
+                                     work.heads / work.kv.kv_heads <= kFusedHeads);
+  const int of_block = splits_of_block(work, rows, partial.splits);
   const int sharing = work.heads / work.kv.kv_heads;
   const auto count = static_cast<unsigned>(rows.count);
-  const int blocks = (partial.splits + partial.splits_of_block - 1) / partial.splits_of_block;
+  const int blocks = (partial.splits + of_block - 1) / of_block;
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(work.kv.kv_heads), count);
   const cudaError_t status = launch(
       attend_splits_kernel<kDim, kFresh>,
       {.blocks = grid, .threads = kThreads, .shared_bytes = decode::shared_bytes<kDim>(sharing)},
-      stream, work, rotate, rows.list, partial);
-  if (status != cudaSuccess || sharing <= kFusedHeads || partial.splits == 1) return status;
-  return launch(combine_kernel,
-                {.blocks = dim3(count, static_cast<unsigned>(work.heads)), .threads = kDim / 4},
-                stream, work, rows.list, partial);
+      stream, work, rotate, rows.list, partial, of_block);
+  if (status != cudaSuccess) return status;
+  return launch_combine<SplitCount>(work, rows, partial, stream);
 }
 
 bool servable(const Attention& work, const DecodeRows& rows) {
@@ -344,6 +286,11 @@ bool decode_attention_supports(int heads, int kv_heads, int head_dim) noexcept {
          heads % kv_heads == 0 && heads / kv_heads <= kHeadsMax;
 }
 
+bool rotate_and_attend_supports(int heads, const KvLayer& kv) noexcept {
+  return decode_attention_supports(heads, kv.kv_heads, kv.head_dim) &&
+         (kv.format == KvFormat::kBf16 || heads / kv.kv_heads <= kFusedHeads);
+}
+
 std::size_t decode_workspace_bytes(int heads, int head_dim, int count, int keys_max) noexcept {
   const int splits = splits_max(keys_max);
   return counter_bytes() + extent_bytes(heads, count, splits) +
@@ -353,6 +300,7 @@ std::size_t decode_workspace_bytes(int heads, int head_dim, int count, int keys_
 cudaError_t attend_decode(const Attention& work, const DecodeRows& rows,
                           cudaStream_t stream) noexcept {
   if (work.query == nullptr || !servable(work, rows)) return cudaErrorInvalidValue;
+  if (work.kv.format == KvFormat::kFp8) return decode::attend_decode_fp8(work, rows, stream);
   return work.kv.head_dim == 256 ? launch_splits<256, false>(work, {}, rows, stream)
                                  : launch_splits<512, false>(work, {}, rows, stream);
 }
@@ -368,7 +316,12 @@ cudaError_t rotate_and_attend(const RotateAndStore& rotate, __nv_bfloat16* out,
   const bool complete = rotate.projected != nullptr && rotate.query_weight != nullptr &&
                         rotate.key_weight != nullptr && rotate.inverse_frequency != nullptr &&
                         rotate.rotary_pairs >= 0 && rotate.rotary_pairs <= rotate.kv.head_dim / 2;
-  if (!complete || !servable(work, rows)) return cudaErrorInvalidValue;
+  if (!complete || !servable(work, rows) || !rotate_and_attend_supports(work.heads, work.kv)) {
+    return cudaErrorInvalidValue;
+  }
+  if (work.kv.format == KvFormat::kFp8) {
+    return decode::rotate_and_attend_fp8(rotate, work, rows, stream);
+  }
   return work.kv.head_dim == 256 ? launch_splits<256, true>(work, rotate, rows, stream)
                                  : launch_splits<512, true>(work, rotate, rows, stream);
 }

@@ -6,6 +6,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/fp8_values.cuh"
 
 namespace captiond::kernels {
 namespace {
@@ -33,12 +34,51 @@ __device__ float joined(float value, Join join, float* scratch) {
   return scratch[0];
 }
 
-__device__ float dot(const float* query, const __nv_bfloat16* key, int dim) {
-  float sum = 0.0F;
-  for (int i = 0; i < dim; ++i) sum += query[i] * __bfloat162float(key[i]);
-  return sum;
-}
+// One KV head's keys and values as bf16 pages hold them.
+class Bf16Head {
+ public:
+  __device__ Bf16Head(const Attention& work, const KvRow& row, int kv_head)
+      : keys_(keys_of(work, row, kv_head)), dim_(work.kv.head_dim) {}
+  __device__ float key(int position, int dim) const { return at(keys_, position, dim); }
+  __device__ float value(int position, int dim) const {
+    return at(values_of(keys_), position, dim);
+  }
 
+ private:
+  __device__ float at(const KvSource& source, int position, int dim) const {
+    return __bfloat162float(
+        source.base[source.pages[position / kKvPagePositions] * source.page_values +
+                    static_cast<std::size_t>(position % kKvPagePositions) * dim_ + dim]);
+  }
+  const KvSource keys_;
+  const int dim_;
+};
+
+// And as fp8 pages do.
+class Fp8Head {
+ public:
+  __device__ Fp8Head(const Attention& work, const KvRow& row, int kv_head)
+      : kv_(work.kv), pages_(work.pages + row.page_begin), kv_head_(kv_head) {}
+  __device__ float key(int position, int dim) const {
+    return at(position, 0, fp8_key_offset(position % kKvPagePositions, dim, kv_.head_dim)) /
+           kv_.key_scale;
+  }
+  __device__ float value(int position, int dim) const {
+    return at(position, 1, fp8_value_offset(position % kKvPagePositions, dim)) / kFp8ValueScale;
+  }
+
+ private:
+  __device__ float at(int position, int half, std::size_t offset) const {
+    const auto* page = static_cast<const unsigned char*>(kv_.base) +
+                       pages_[position / kKvPagePositions] * kv_.page_bytes();
+    return fp8::widened(page[(kv_head_ * 2 + half) * kv_.fp8_half_bytes() + offset]).x;
+  }
+  const KvLayer& kv_;
+  const int* pages_;
+  const int kv_head_;
+};
+
+template <class Head>
 __global__ void __launch_bounds__(kThreads) attend_plain_kernel(const Attention work) {
   __shared__ float query[kDimMax];
   __shared__ float weights[kThreads];
@@ -48,11 +88,11 @@ __global__ void __launch_bounds__(kThreads) attend_plain_kernel(const Attention 
   const int head = static_cast<int>(blockIdx.y);
   const KvRow row = work.rows[blockIdx.x];
   const std::size_t at = (static_cast<std::size_t>(blockIdx.x) * work.heads + head) * dim;
-  const KvSource keys = keys_of(work, row, head / (work.heads / work.kv.kv_heads));
-  const KvSource values = values_of(keys);
-  const auto line = [&](const KvSource& source, int position) {
-    return source.base + source.pages[position / kKvPagePositions] * source.page_values +
-           static_cast<std::size_t>(position % kKvPagePositions) * dim;
+  const Head kv(work, row, head / (work.heads / work.kv.kv_heads));
+  const auto dot = [&](int position) {
+    float product = 0.0F;
+    for (int i = 0; i < dim; ++i) product += query[i] * kv.key(position, i);
+    return product;
   };
 
   for (int i = thread; i < dim; i += kThreads) query[i] = __bfloat162float(work.query[at + i]);
@@ -62,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) attend_plain_kernel(const Attention 
   for (int first = row.first_key; first < end; first += kThreads) {
     __syncthreads();
     const int key = first + thread;
-    const float score = key < end ? dot(query, line(keys, key), dim) : -INFINITY;
+    const float score = key < end ? dot(key) : -INFINITY;
     const float most =
         fmaxf(seen.most, joined(
                              score, [](float a, float b) { return fmaxf(a, b); }, scratch));
@@ -74,7 +114,7 @@ __global__ void __launch_bounds__(kThreads) attend_plain_kernel(const Attention 
     for (int i = 0; thread + i * kThreads < dim; ++i) {
       sum[i] *= rescale;
       for (int k = 0; k < kThreads && first + k < end; ++k) {
-        sum[i] += weights[k] * __bfloat162float(line(values, first + k)[thread + i * kThreads]);
+        sum[i] += weights[k] * kv.value(first + k, thread + i * kThreads);
       }
     }
   }
@@ -93,7 +133,11 @@ cudaError_t attend_plain(const Attention& work, int count, cudaStream_t stream) 
                       work.heads > 0 && work.heads % work.kv.kv_heads == 0 && count > 0;
   if (!complete || !shaped) return cudaErrorInvalidValue;
   const dim3 grid(static_cast<unsigned>(count), static_cast<unsigned>(work.heads));
-  attend_plain_kernel<<<grid, kThreads, 0, stream>>>(work);
+  if (work.kv.format == KvFormat::kFp8) {
+    attend_plain_kernel<Fp8Head><<<grid, kThreads, 0, stream>>>(work);
+  } else {
+    attend_plain_kernel<Bf16Head><<<grid, kThreads, 0, stream>>>(work);
+  }
   return cudaGetLastError();
 }
 

@@ -14,6 +14,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/prefill_fp8.h"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/warpgroup_products.cuh"
 
@@ -453,6 +454,7 @@ cudaError_t attend_prefill(const Attention& work, const PrefillTiles& tiles,
       !prefill_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim)) {
     return cudaErrorInvalidValue;
   }
+  if (work.kv.format == KvFormat::kFp8) return attend_prefill_fp8(work, tiles, stream);
   return work.kv.head_dim == 256 ? launch_tiles<256>(work, tiles, stream)
                                  : launch_tiles<512>(work, tiles, stream);
 }

@@ -33,7 +33,8 @@ struct KvSource {
 
 __device__ inline KvSource keys_of(const Attention& work, const KvRow& row, int kv_head) {
   const std::size_t head = static_cast<std::size_t>(kv_head) * kKvPagePositions * work.kv.head_dim;
-  return {work.kv.base + head, work.pages + row.page_begin, work.kv.page_values()};
+  return {static_cast<const __nv_bfloat16*>(work.kv.base) + head, work.pages + row.page_begin,
+          work.kv.page_values()};
 }
 __device__ inline KvSource values_of(const KvSource& keys) {
   return {keys.base + keys.page_values / 2, keys.pages, keys.page_values};

@@ -1,4 +1,4 @@
-// Copies of KV pages. Each thread takes the same eight values of every copy of its layer, one copy
+// Copies of KV pages. Each thread takes the same 16 bytes of every copy of its layer, one copy
 // after another, so that a copy of a copy made in the same step is right.
 
 #include "model/kernels/kv_copy.h"
@@ -23,19 +23,19 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t copy_kv_pages(const KvLayer& layer, std::size_t layer_values, int layers,
+cudaError_t copy_kv_pages(const KvLayer& layer, std::size_t layer_bytes, int layers,
                           const KvPageCopy* copies, int count, cudaStream_t stream) noexcept {
-  constexpr std::size_t kVector = sizeof(uint4) / sizeof(__nv_bfloat16);
-  const std::size_t values = layer.page_values();
-  if (layer.base == nullptr || copies == nullptr || layers <= 0 || count <= 0 || values == 0 ||
-      values % kVector != 0 || layer_values % kVector != 0) {
+  constexpr std::size_t kVector = sizeof(uint4);
+  const std::size_t bytes = layer.page_bytes();
+  if (layer.base == nullptr || copies == nullptr || layers <= 0 || count <= 0 || bytes == 0 ||
+      bytes % kVector != 0 || layer_bytes % kVector != 0) {
     return cudaErrorInvalidValue;
   }
-  const std::size_t vectors = values / kVector;
+  const std::size_t vectors = bytes / kVector;
   const dim3 grid(static_cast<unsigned>((vectors + kThreads - 1) / kThreads),
                   static_cast<unsigned>(layers));
-  copy_kv_pages_kernel<<<grid, kThreads, 0, stream>>>(reinterpret_cast<uint4*>(layer.base), vectors,
-                                                      layer_values / kVector, copies, count);
+  copy_kv_pages_kernel<<<grid, kThreads, 0, stream>>>(static_cast<uint4*>(layer.base), vectors,
+                                                      layer_bytes / kVector, copies, count);
   return cudaGetLastError();
 }
 

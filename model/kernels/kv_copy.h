@@ -14,10 +14,10 @@ struct KvPageCopy {
 };
 
 // Pages of one group, all its layers: page `from` is copied to page `to`, one copy after another.
-//   layer      the first layer's pages; those of the next begin `layer_values` values later
+//   layer      the first layer's pages; those of the next begin `layer_bytes` bytes later
 //   copies     [count], device; from -1: padding
-// Enqueues and returns; cudaErrorInvalidValue for a bad shape (page_values() no multiple of 8).
-[[nodiscard]] cudaError_t copy_kv_pages(const KvLayer& layer, std::size_t layer_values, int layers,
+// Enqueues and returns; cudaErrorInvalidValue for a bad shape (page_bytes() no multiple of 16).
+[[nodiscard]] cudaError_t copy_kv_pages(const KvLayer& layer, std::size_t layer_bytes, int layers,
                                         const KvPageCopy* copies, int count,
                                         cudaStream_t stream) noexcept;
 

@@ -11,7 +11,7 @@ namespace {
 constexpr int kWarps = 4;  // a block
 constexpr int kManyRows = 256;
 
-template <int kVector, int kSteps>
+template <class Slot, int kVector, int kSteps>
 __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const RotateAndStore work) {
   let_next_kernel_start();
   const int dim = work.kv.head_dim;
@@ -25,7 +25,6 @@ __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const Rot
   wait_for_previous_kernels();
   if (row.position < 0) return;
 
-  const std::size_t values = work.kv.page_values() / 2;
   for (int index = static_cast<int>(blockIdx.y * kWarps + threadIdx.x / 32); index < head_count;
        index += static_cast<int>(gridDim.y) * kWarps) {
     const bool is_query = index < work.heads;
@@ -41,12 +40,12 @@ __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const Rot
       head.store(work.query + (step_row * work.heads + index) * dim, half);
       continue;
     }
-    __nv_bfloat16* key = slot(work, row, (index - work.heads) % kv_heads);
-    if (!is_key || work.value_is_key) normed<false>(head, weight, scale).store(key + values, half);
+    const Slot place(work, row, (index - work.heads) % kv_heads);
+    if (!is_key || work.value_is_key) place.store_value(normed<false>(head, weight, scale));
     if (!is_key) continue;
     head = normed<true>(head, weight, scale);
     turn.apply(head);
-    head.store(key, half);
+    place.store_key(head);
   }
 }
 
@@ -56,8 +55,10 @@ cudaError_t launch_heads(const RotateAndStore& work, int rows, cudaStream_t stre
   // Many rows fill the device by themselves; then the heads of a row share their turns.
   const int blocks = rows >= kManyRows ? 1 : (heads + kWarps - 1) / kWarps;
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(blocks));
-  return launch(rotate_and_store_kernel<kVector, kSteps>, {.blocks = grid, .threads = kWarps * 32},
-                stream, work);
+  const LaunchShape shape = {.blocks = grid, .threads = kWarps * 32};
+  return work.kv.format == KvFormat::kFp8
+             ? launch(rotate_and_store_kernel<Fp8Slot, kVector, kSteps>, shape, stream, work)
+             : launch(rotate_and_store_kernel<Bf16Slot, kVector, kSteps>, shape, stream, work);
 }
 
 }  // namespace

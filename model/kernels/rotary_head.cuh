@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "model/kernels/fp8_values.cuh"
 #include "model/kernels/rotary.h"
 #include "model/kernels/row_values.cuh"
 
@@ -128,12 +129,129 @@ struct RotaryTurn {
   }
 };
 
-// Where the keys of the row's position and `kv_head` stand; the values are `values` later.
-__device__ inline __nv_bfloat16* slot(const RotateAndStore& work, const KvRow& row, int kv_head) {
-  const int page = work.pages[row.page_begin + row.position / kKvPagePositions];
-  const std::size_t line =
-      static_cast<std::size_t>(kv_head) * kKvPagePositions + row.position % kKvPagePositions;
-  return work.kv.base + page * work.kv.page_values() + line * work.kv.head_dim;
+// Where the key and the value of a row's position and KV head stand.
+class Bf16Slot {
+ public:
+  __device__ Bf16Slot(const RotateAndStore& work, const KvRow& row, int kv_head)
+      : half_(work.kv.head_dim / 2), values_(work.kv.page_values() / 2) {
+    const int page = work.pages[row.page_begin + row.position / kKvPagePositions];
+    const std::size_t line =
+        static_cast<std::size_t>(kv_head) * kKvPagePositions + row.position % kKvPagePositions;
+    key_ = static_cast<__nv_bfloat16*>(work.kv.base) + page * work.kv.page_values() +
+           line * work.kv.head_dim;
+  }
+  template <int kVector, int kSteps>
+  __device__ void store_key(const RotaryHead<kVector, kSteps>& head) const {
+    head.store(key_, half_);
+  }
+  template <int kVector, int kSteps>
+  __device__ void store_value(const RotaryHead<kVector, kSteps>& head) const {
+    head.store(key_ + values_, half_);
+  }
+
+ private:
+  const int half_;
+  const std::size_t values_;
+  __nv_bfloat16* key_;
+};
+
+// A head as e4m3, where to(dim) says that it and the dims beside it stand `kApart` bytes apart.
+template <int kApart, int kVector, int kSteps, typename To>
+__device__ void store_fp8(const RotaryHead<kVector, kSteps>& head, int half, float scale, To to) {
+  const auto store_part = [&](const float(&from)[kVector], int dim) {
+    alignas(kVector) unsigned char bytes[kVector];
+#pragma unroll
+    for (int i = 0; i < kVector; i += 2) {
+      const unsigned short pair = fp8::narrowed(
+          from[i] * scale, i + 1 < kVector ? from[i + 1 < kVector ? i + 1 : i] * scale : 0.0F);
+      bytes[i] = static_cast<unsigned char>(pair & 0xffU);
+      if (i + 1 < kVector)
+        bytes[i + 1 < kVector ? i + 1 : i] = static_cast<unsigned char>(pair >> 8U);
+    }
+    unsigned char* at = to(dim);
+    if constexpr (kApart == 1 && kVector > 1) {
+      struct alignas(kVector) Part {
+        unsigned char bytes[kVector];
+      };
+      *reinterpret_cast<Part*>(at) = *reinterpret_cast<const Part*>(bytes);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) at[i * kApart] = bytes[i];
+    }
+  };
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    const int pair = RotaryHead<kVector, kSteps>::pair(s);
+    if (kVector == 1 && pair >= half) continue;
+    store_part(head.low[s], pair);
+    store_part(head.high[s], pair + half);
+  }
 }
+
+class Fp8Slot {
+ public:
+  __device__ Fp8Slot(const RotateAndStore& work, const KvRow& row, int kv_head)
+      : dim_(work.kv.head_dim),
+        line_(row.position % kKvPagePositions),
+        scale_(work.kv.key_scale),
+        values_(work.kv.fp8_half_bytes()) {
+    const int page = work.pages[row.page_begin + row.position / kKvPagePositions];
+    keys_ = static_cast<unsigned char*>(work.kv.base) + page * work.kv.page_bytes() +
+            static_cast<std::size_t>(kv_head) * 2 * values_;
+  }
+  template <int kVector, int kSteps>
+  __device__ void store_key(const RotaryHead<kVector, kSteps>& head) const {
+    store_fp8<1>(head, dim_ / 2, scale_,
+                 [&](int dim) { return keys_ + fp8_key_offset(line_, dim, dim_); });
+  }
+  template <int kVector, int kSteps>
+  __device__ void store_value(const RotaryHead<kVector, kSteps>& head) const {
+    if constexpr (kVector == 1) {
+      store_fp8<kKvPagePositions>(head, dim_ / 2, kFp8ValueScale,
+                                  [&](int dim) { return value_at(dim); });
+    } else {
+      store_across(head.low[0], 0);
+      store_across(head.high[0], dim_ / 2);
+    }
+  }
+
+ private:
+  __device__ unsigned char* value_at(int dim) const {
+    return keys_ + values_ + fp8_value_offset(line_, dim);
+  }
+
+  // Dims first … first + 32 * kVector - 1 of a warp, of which a lane has kVector side by side. The
+  // dims of a position stand 16 bytes apart, so lanes exchange them: then a store of the warp
+  // writes 32 neighbours, and half as many sectors.
+  template <int kVector>
+  __device__ void store_across(const float (&from)[kVector], int first) const {
+    constexpr int kWords = kVector / 4;
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    unsigned words[kWords];
+#pragma unroll
+    for (int w = 0; w < kWords; ++w) {
+      const float* x = &from[4 * w];
+      words[w] = fp8::narrowed(x[0] * kFp8ValueScale, x[1] * kFp8ValueScale) |
+                 static_cast<unsigned>(fp8::narrowed(x[2] * kFp8ValueScale, x[3] * kFp8ValueScale))
+                     << 16;
+    }
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      const int dim = i * 32 + lane;
+      unsigned word = __shfl_sync(0xffffffffU, words[0], dim / kVector);
+      if constexpr (kWords == 2) {
+        const unsigned other = __shfl_sync(0xffffffffU, words[1], dim / kVector);
+        if (dim % kVector >= 4) word = other;
+      }
+      *value_at(first + dim) = static_cast<unsigned char>(word >> dim % 4 * 8);
+    }
+  }
+
+  const int dim_;
+  const int line_;
+  const float scale_;
+  const std::size_t values_;
+  unsigned char* keys_;
+};
 
 }  // namespace captiond::kernels

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <boost/test/unit_test.hpp>
+#include <cuda_fp8.h>
 
 namespace captiond::kernels {
 namespace {
@@ -16,6 +17,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 // Scores of random queries and keys are of about this size: a softmax that neither is flat nor
 // picks one key.
 constexpr float kScore = 3.0F;
+
+constexpr double kFp8Sum = 1.0 / 8192;
 
 bool sees(const SequenceRows& sequence, int window, bool clamped, int query, int key) {
   const bool block = key >= sequence.block_first && key < sequence.block_end &&
@@ -41,7 +44,8 @@ KvRow row_of(const SequenceRows& sequence, int window, bool clamped, int positio
 }  // namespace
 
 AttentionCase::AttentionCase(HeadShape shape, int window,
-                             const std::vector<SequenceRows>& sequences, bool clamped)
+                             const std::vector<SequenceRows>& sequences, bool clamped,
+                             KvFormat format)
     : shape_(shape), sequences_(sequences) {
   std::vector<int> needed;  // entries of host_pages_ that stand for a page
   for (const SequenceRows& sequence : sequences) {
@@ -70,34 +74,82 @@ AttentionCase::AttentionCase(HeadShape shape, int window,
   }
 
   work_.heads = shape.heads;
-  work_.kv = {.base = nullptr, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+  work_.kv = {
+      .base = nullptr, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim, .format = format};
   const auto dim = static_cast<std::size_t>(shape.head_dim);
   const std::size_t values = host_rows_.size() * static_cast<std::size_t>(shape.heads) * dim;
   const float deviation = std::sqrt(kScore / std::sqrt(static_cast<float>(shape.head_dim)));
   host_query_ = random_bf16(values, 11, deviation);
-  host_kv_.assign(ids.size() * work_.kv.page_values(), __float2bfloat16(kNan));
-  const std::vector<__nv_bfloat16> random = random_bf16(65536 + dim, 13, deviation);
-  std::mt19937 generator(17);
-  for (std::size_t i = 0; i < host_rows_.size(); ++i) {
-    const KvRow& row = host_rows_[i];
-    for (int key = row.first_key; key < row.end_key; ++key) {
-      for (int head = 0; head < 2 * shape.kv_heads; ++head) {
-        __nv_bfloat16* to = host_kv_.data() + slot(static_cast<int>(i), key, head / 2, head % 2);
-        if (!std::isnan(__bfloat162float(*to))) continue;  // another row's too
-        std::copy_n(random.begin() + static_cast<std::ptrdiff_t>(generator() % 65536), dim, to);
-      }
-    }
-  }
+  fill_pages(ids.size(), deviation);
   rows_ = DeviceArray<KvRow>(host_rows_);
   pages_ = DeviceArray<int>(host_pages_);
   query_ = DeviceArray<__nv_bfloat16>(host_query_);
-  kv_ = DeviceArray<__nv_bfloat16>(host_kv_);
+  kv_ = DeviceArray<unsigned char>(page_bytes());
   out_ = DeviceArray<__nv_bfloat16>(values);
   work_.query = query_.data();
   work_.out = out_.data();
   work_.kv.base = kv_.data();
   work_.rows = rows_.data();
   work_.pages = pages_.data();
+}
+
+void AttentionCase::fill_pages(std::size_t pages, float deviation) {
+  const auto dim = static_cast<std::size_t>(shape_.head_dim);
+  host_kv_.assign(pages * work_.kv.page_values(), __float2bfloat16(kNan));
+  const std::vector<__nv_bfloat16> random = random_bf16(65536 + dim, 13, deviation);
+  float most = 0.0F;
+  for (const __nv_bfloat16 value : random) most = std::max(most, std::abs(__bfloat162float(value)));
+  for (const __nv_bfloat16 value : host_query_) {
+    most = std::max(most, std::abs(__bfloat162float(value)));
+  }
+  work_.kv.key_scale = std::exp2(std::floor(std::log2(448.0F / most)));
+  work_.kv.query_scale = work_.kv.key_scale / 2;  // another one
+  std::mt19937 generator(17);
+  for (std::size_t i = 0; i < host_rows_.size(); ++i) {
+    const KvRow& row = host_rows_[i];
+    for (int key = row.first_key; key < row.end_key; ++key) {
+      for (int head = 0; head < 2 * shape_.kv_heads; ++head) {
+        __nv_bfloat16* to = host_kv_.data() + slot(static_cast<int>(i), key, head / 2, head % 2);
+        if (!std::isnan(__bfloat162float(*to))) continue;  // another row's too
+        std::copy_n(random.begin() + static_cast<std::ptrdiff_t>(generator() % 65536), dim, to);
+      }
+    }
+  }
+  if (work_.kv.format == KvFormat::kBf16) return;
+  for (std::size_t i = 0; i < host_kv_.size(); ++i) {
+    const bool is_value = i % work_.kv.page_values() >= work_.kv.page_values() / 2;
+    const float scale = is_value ? kFp8ValueScale : work_.kv.key_scale;
+    const __nv_fp8_e4m3 stored(__bfloat162float(host_kv_[i]) * scale);
+    host_kv_[i] = __float2bfloat16(static_cast<float>(stored) / scale);  // exactly
+  }
+}
+
+// host_kv_ as the pages hold it.
+std::vector<unsigned char> AttentionCase::page_bytes() const {
+  if (work_.kv.format == KvFormat::kBf16) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(host_kv_.data());
+    return {bytes, bytes + host_kv_.size() * sizeof(host_kv_[0])};
+  }
+  const std::size_t pages = host_kv_.size() / work_.kv.page_values();
+  std::vector<unsigned char> bytes(pages * work_.kv.page_bytes(), 0x7f);  // NaN
+  const __nv_bfloat16* from = host_kv_.data();
+  for (std::size_t page = 0; page < pages; ++page) {
+    for (int half = 0; half < 2; ++half) {
+      const float scale = half == 1 ? kFp8ValueScale : work_.kv.key_scale;
+      for (int head = 0; head < shape_.kv_heads; ++head) {
+        unsigned char* to = bytes.data() + page * work_.kv.page_bytes() +
+                            static_cast<std::size_t>(head * 2 + half) * work_.kv.fp8_half_bytes();
+        for (int line = 0; line < kKvPagePositions; ++line) {
+          for (int dim = 0; dim < shape_.head_dim; ++dim) {
+            const __nv_fp8_e4m3 stored(__bfloat162float(*from++) * scale);
+            to[half == 1 ? fp8_value_offset(line, dim)
+                         : fp8_key_offset(line, dim, shape_.head_dim)] = stored.__x;
+          }
+        }
+      }
+    }
+  }
+  return bytes;
 }
 
 int AttentionCase::keys_max() const {
@@ -173,7 +225,7 @@ void AttentionCase::spoil_value(int row, int position) {
     std::fill_n(host_kv_.begin() + static_cast<std::ptrdiff_t>(slot(row, position, head, 1)),
                 shape_.head_dim, __float2bfloat16(kNan));
   }
-  kv_.upload(host_kv_);
+  restore_pages();
 }
 
 void AttentionCase::expect(const std::vector<__nv_bfloat16>& out, const char* what,
@@ -199,10 +251,17 @@ void AttentionCase::expect_head(const std::vector<__nv_bfloat16>& out, const cha
   const int kv_head = head / (shape_.heads / shape_.kv_heads);
   const std::size_t at = static_cast<std::size_t>(row * shape_.heads + head) * dim;
   std::vector<double> weights;
+  double products = 0;  // the most that Σ |q k| is
   for (int key = seen.first_key; key < seen.end_key; ++key) {
     const __nv_bfloat16* k = host_kv_.data() + slot(row, key, kv_head, 0);
     double score = 0;
-    for (std::size_t i = 0; i < dim; ++i) score += wide(host_query_[at + i]) * wide(k[i]);
+    double sizes = 0;
+    for (std::size_t i = 0; i < dim; ++i) {
+      const double product = wide(host_query_[at + i]) * wide(k[i]);
+      score += product;
+      sizes += std::abs(product);
+    }
+    products = std::max(products, sizes);
     weights.push_back(score);
   }
   const double most = *std::max_element(weights.begin(), weights.end());
@@ -211,6 +270,7 @@ void AttentionCase::expect_head(const std::vector<__nv_bfloat16>& out, const cha
   std::vector<double> want(dim);
   std::vector<double> sizes(dim);    // Σ p |v|
   std::vector<double> squares(dim);  // Σ p² v²
+  std::vector<double> values(dim);   // Σ |v|
   for (std::size_t k = 0; k < weights.size(); ++k) {
     const double p = weights[k] / total;
     const __nv_bfloat16* v =
@@ -220,6 +280,7 @@ void AttentionCase::expect_head(const std::vector<__nv_bfloat16>& out, const cha
       want[i] += part;
       sizes[i] += std::abs(part);
       squares[i] += part * part;
+      values[i] += std::abs(wide(v[i]));
     }
   }
   for (std::size_t i = 0; i < dim; ++i) {
@@ -228,7 +289,12 @@ void AttentionCase::expect_head(const std::vector<__nv_bfloat16>& out, const cha
     // / sqrt(12), at most). Then the result is rounded; 2e-5 is for the float32 sums and exponents.
     const double weighing =
         std::min(kHalfUlp * sizes[i], 8 * 2 * kHalfUlp / std::sqrt(12.0) * std::sqrt(squares[i]));
-    const double limit = weighing + kHalfUlp * std::abs(want[i]) + 2e-5;
+    double limit = weighing + kHalfUlp * std::abs(want[i]) + 2e-5;
+    if (work_.kv.format == KvFormat::kFp8) {
+      // The tensor cores keep some 14 bits of a sum of e4m3 products (measured by others; here it
+      // is taken twice as coarse), in the scores and in the sums; and the weights end at 2^-18.
+      limit += sizes[i] * (2 * kFp8Sum * products + kFp8Sum) + std::exp2(-18) * values[i] / total;
+    }
     const double error = std::abs(wide(out[at + i]) - want[i]);
     if (!(error <= limit)) {
       BOOST_ERROR(what << ": row " << row << " (position " << seen.position << ", sees "

@@ -31,9 +31,10 @@ struct SequenceRows {
 class AttentionCase {
  public:
   // Row q of a sequence sees key k when q - window < k <= q (no window: 0), or when both lie in its
-  // block; with `clamped` the window holds inside of a block as well.
+  // block; with `clamped` the window holds inside of a block as well. In fp8 pages keys and values
+  // are numbers that fp8 has.
   AttentionCase(HeadShape shape, int window, const std::vector<SequenceRows>& sequences,
-                bool clamped = false);
+                bool clamped = false, KvFormat format = KvFormat::kBf16);
 
   const Attention& work() const { return work_; }
   int rows() const { return static_cast<int>(host_rows_.size()); }
@@ -48,8 +49,8 @@ class AttentionCase {
   std::vector<__nv_bfloat16> prefill(const std::vector<AttentionTile>& tiles);
 
   // All pages as they are on the device now, and all pages as they were made.
-  std::vector<__nv_bfloat16> pages() const { return kv_.download(); }
-  void restore_pages() { kv_.upload(host_kv_); }
+  std::vector<unsigned char> pages() const { return kv_.download(); }
+  void restore_pages() { kv_.upload(page_bytes()); }
 
   // Boost errors for the elements of `out` that are not the float64 result: of about `samples` rows
   // (0: all). `what` names the kernel.
@@ -60,6 +61,8 @@ class AttentionCase {
   void spoil_value(int row, int position);
 
  private:
+  void fill_pages(std::size_t pages, float deviation);
+  std::vector<unsigned char> page_bytes() const;
   std::size_t slot(int row, int position, int head, int value) const;
   void expect_head(const std::vector<__nv_bfloat16>& out, const char* what, int row,
                    int head) const;
@@ -70,11 +73,11 @@ class AttentionCase {
   std::vector<KvRow> host_rows_;
   std::vector<int> host_pages_;
   std::vector<__nv_bfloat16> host_query_;
-  std::vector<__nv_bfloat16> host_kv_;
+  std::vector<__nv_bfloat16> host_kv_;  // as bf16 pages have them
   DeviceArray<KvRow> rows_;
   DeviceArray<int> pages_;
   DeviceArray<__nv_bfloat16> query_;
-  DeviceArray<__nv_bfloat16> kv_;
+  DeviceArray<unsigned char> kv_;
   DeviceArray<__nv_bfloat16> out_;
   Attention work_;
 };

@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE attention
 #include <cmath>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -35,23 +36,33 @@ std::vector<SequenceRows> last_rows(const std::vector<int>& lengths) {
 const std::vector<int> kLengths = {1,   2,   15,   16,   17,   31,   32,   33,   63,   64,  65,
                                    129, 500, 1022, 1023, 1024, 1025, 1039, 1040, 1041, 5000};
 
+constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kFp8};
+constexpr std::pair<HeadShape, KvFormat> kKinds[] = {{kSliding, KvFormat::kBf16},
+                                                     {kFull, KvFormat::kBf16},
+                                                     {kSliding, KvFormat::kFp8},
+                                                     {kFull, KvFormat::kFp8}};
+
 void expect_decode(HeadShape shape, int window, const std::vector<int>& lengths) {
-  AttentionCase step(shape, window, last_rows(lengths));
   BOOST_REQUIRE(decode_attention_supports(shape.heads, shape.kv_heads, shape.head_dim));
-  const auto out = step.decode(all_rows(step));
-  step.expect(out, "decode", 0);
-  step.expect(step.plain(), "plain", 4);
-  BOOST_TEST(same_bits(out, step.decode(all_rows(step))));
+  for (const KvFormat format : kFormats) {
+    AttentionCase step(shape, window, last_rows(lengths), false, format);
+    const auto out = step.decode(all_rows(step));
+    step.expect(out, format == KvFormat::kFp8 ? "fp8 decode" : "decode", 0);
+    step.expect(step.plain(), "plain", 4);
+    BOOST_TEST(same_bits(out, step.decode(all_rows(step))));
+  }
 }
 
 void expect_prefill(HeadShape shape, int window, const std::vector<SequenceRows>& sequences,
                     bool clamped = false) {
-  AttentionCase step(shape, window, sequences, clamped);
   BOOST_REQUIRE(prefill_attention_supports(shape.heads, shape.kv_heads, shape.head_dim));
-  const auto out = step.prefill(step.tiles(kAttentionTileRows));
-  step.expect(out, "prefill", 40);
-  BOOST_TEST(same_bits(out, step.prefill(step.tiles(kAttentionTileRows))));
-  step.expect(step.plain(), "plain", 4);
+  for (const KvFormat format : kFormats) {
+    AttentionCase step(shape, window, sequences, clamped, format);
+    const auto out = step.prefill(step.tiles(kAttentionTileRows));
+    step.expect(out, format == KvFormat::kFp8 ? "fp8 prefill" : "prefill", 40);
+    BOOST_TEST(same_bits(out, step.prefill(step.tiles(kAttentionTileRows))));
+    step.expect(step.plain(), "plain", 4);
+  }
 }
 
 // What a row gets when only it is computed, everything else staying NaN.
@@ -83,8 +94,8 @@ BOOST_AUTO_TEST_CASE(decode_of_other_shares_of_heads) {
 }
 
 BOOST_AUTO_TEST_CASE(decode_leaves_unlisted_rows_alone_and_zeroes_padding) {
-  for (const HeadShape shape : {kSliding, kFull}) {
-    AttentionCase step(shape, 0, last_rows({70, 200, 300}));
+  for (const auto& [shape, format] : kKinds) {
+    AttentionCase step(shape, 0, last_rows({70, 200, 300}), false, format);
     const auto some = step.decode({2, -1, 0});
     BOOST_TEST(std::isnan(wide(row_of(some, shape, 1).front())));
     const auto all = step.decode(all_rows(step));
@@ -107,11 +118,39 @@ BOOST_AUTO_TEST_CASE(decode_leaves_unlisted_rows_alone_and_zeroes_padding) {
 }
 
 BOOST_AUTO_TEST_CASE(decode_of_a_row_does_not_depend_on_its_neighbours) {
-  for (const HeadShape shape : {kSliding, kFull}) {
-    AttentionCase step(shape, shape.kv_heads == 8 ? kWindow : 0, last_rows(kLengths));
-    const auto together = step.decode(all_rows(step));
-    for (int row = 0; row < step.rows(); row += 3) {
-      BOOST_TEST(same_bits(row_of(step.decode({row}), shape, row), row_of(together, shape, row)));
+  for (const KvFormat format : kFormats) {
+    for (const HeadShape shape : {kSliding, kFull}) {
+      const int window = shape.kv_heads == 8 ? kWindow : 0;
+      AttentionCase step(shape, window, last_rows(kLengths), false, format);
+      const auto together = step.decode(all_rows(step));
+      for (int row = 0; row < step.rows(); row += 3) {
+        BOOST_TEST(same_bits(row_of(step.decode({row}), shape, row), row_of(together, shape, row)));
+      }
+    }
+  }
+}
+
+// More rows than one launch over fp8 pages takes, listed and not.
+BOOST_AUTO_TEST_CASE(decode_of_hundreds_of_rows) {
+  std::vector<int> lengths;
+  for (int i = 0; i < 300; ++i) lengths.push_back(1 + i * 37 % 211);
+  for (const KvFormat format : kFormats) {
+    for (const HeadShape shape : {kSliding, kFull}) {
+      AttentionCase step(shape, 0, last_rows(lengths), false, format);
+      const auto out = step.decode(all_rows(step));
+      step.expect(out, "decode", 50);
+      Attention work = step.work();
+      const DeviceArray<__nv_bfloat16> unlisted(out.size());
+      work.out = unlisted.data();
+      const DeviceArray<unsigned char> workspace(
+          decode_workspace_bytes(shape.heads, shape.head_dim, step.rows(), step.keys_max()));
+      require(attend_decode(work,
+                            {.list = nullptr,
+                             .count = step.rows(),
+                             .keys_max = step.keys_max(),
+                             .workspace = workspace.data()},
+                            nullptr));
+      BOOST_TEST(same_bits(unlisted.download(), out));
     }
   }
 }
@@ -155,8 +194,8 @@ BOOST_AUTO_TEST_CASE(pictures_see_themselves_both_ways) {
 }
 
 BOOST_AUTO_TEST_CASE(prefill_of_a_row_does_not_depend_on_its_neighbours) {
-  for (const HeadShape shape : {kSliding, kFull}) {
-    AttentionCase step(shape, shape.kv_heads == 8 ? 200 : 0, {{37, 300}, {0, 5}});
+  for (const auto& [shape, format] : kKinds) {
+    AttentionCase step(shape, shape.kv_heads == 8 ? 200 : 0, {{37, 300}, {0, 5}}, false, format);
     const auto together = step.prefill(step.tiles(kAttentionTileRows));
     BOOST_TEST(same_bits(step.prefill(step.tiles(7)), together));
     for (const int row : {0, 63, 64, 299, 304}) {
@@ -172,22 +211,26 @@ BOOST_AUTO_TEST_CASE(small_heads_go_the_plain_way) {
   for (const HeadShape shape : {HeadShape{4, 2, 16}, HeadShape{4, 1, 24}, HeadShape{6, 3, 40},
                                 HeadShape{8, 1, 128}, HeadShape{3, 3, 2}, HeadShape{2, 1, 510}}) {
     for (const int window : {0, 8, 200}) {
-      AttentionCase step(shape, window,
-                         {{0, 33},
-                          {500, 1},
-                          {.first_position = 20, .count = 30, .block_first = 20, .block_end = 50}});
-      const auto out = step.plain();
-      step.expect(out, "plain", 0);
-      BOOST_TEST(same_bits(out, step.plain()));
+      for (const KvFormat format : kFormats) {
+        AttentionCase step(
+            shape, window,
+            {{0, 33},
+             {500, 1},
+             {.first_position = 20, .count = 30, .block_first = 20, .block_end = 50}},
+            false, format);
+        const auto out = step.plain();
+        step.expect(out, "plain", 0);
+        BOOST_TEST(same_bits(out, step.plain()));
+      }
     }
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
-  for (const HeadShape shape : {kSliding, kFull}) {
-    AttentionCase query(shape, 0, {{100, 3}});
+  for (const auto& [shape, format] : kKinds) {
+    AttentionCase query(shape, 0, {{100, 3}}, false, format);
     query.spoil_query(1);
-    AttentionCase value(shape, 0, {{100, 1}, {100, 2}});
+    AttentionCase value(shape, 0, {{100, 1}, {100, 2}}, false, format);
     value.spoil_value(1, 50);
     for (AttentionCase* step : {&query, &value}) {
       for (const auto& out : {step->plain(), step->decode(all_rows(*step)),
@@ -204,8 +247,8 @@ BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
 }
 
 BOOST_AUTO_TEST_CASE(a_captured_decode_follows_the_rows_in_device_memory) {
-  for (const HeadShape shape : {kSliding, kFull}) {
-    AttentionCase step(shape, shape.kv_heads == 8 ? kWindow : 0, {{1500, 3}});
+  for (const auto& [shape, format] : kKinds) {
+    AttentionCase step(shape, shape.kv_heads == 8 ? kWindow : 0, {{1500, 3}}, false, format);
     const auto want = step.decode(all_rows(step));
     const DeviceArray<int> list(std::vector<int>{0});
     const DeviceArray<unsigned char> workspace(

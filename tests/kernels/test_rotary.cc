@@ -1,10 +1,13 @@
 #define BOOST_TEST_MODULE rotary
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
+#include <cuda_fp8.h>
 
 #include "model/kernels/rotary.h"
 #include "tests/kernels/device_array.h"
@@ -31,6 +34,7 @@ struct Layer {
 constexpr Layer kSliding = {16, 8, 256, 128, false};
 constexpr Layer kFull = {16, 1, 512, 64, true};
 constexpr float kUntouched = 77.0F;
+constexpr unsigned char kUntouchedByte = 77;
 constexpr int kPages = 9;
 
 // A step of rows at `positions` of two sequences, each with a page table of its own.
@@ -42,8 +46,9 @@ struct Step {
   std::vector<__nv_bfloat16> query_weight;
   std::vector<__nv_bfloat16> key_weight;
   std::vector<float> frequency;
+  KvFormat format;
 
-  explicit Step(const Layer& of) : layer(of) {
+  explicit Step(const Layer& of, KvFormat kv = KvFormat::kBf16) : layer(of), format(kv) {
     // The first sequence ends at a page's end, the second crosses one far out; a row is padding.
     const int far = 100000;  // a multiple of 16
     for (const int position : {0, 1, 14, 15}) rows.push_back({.position = position});
@@ -66,8 +71,11 @@ struct Step {
 
 struct Result {
   std::vector<__nv_bfloat16> query;
-  std::vector<__nv_bfloat16> kv;
+  std::vector<unsigned char> kv;
 };
+
+// Keys are of up to sqrt(510) * 0.12 here.
+constexpr float kKeyScale = 64.0F;
 
 Result run(const Step& step, std::size_t first_row, std::size_t count) {
   const Layer& layer = step.layer;
@@ -78,9 +86,13 @@ Result run(const Step& step, std::size_t first_row, std::size_t count) {
   const DeviceArray<float> frequency(step.frequency);
   const DeviceArray<KvRow> rows(step.rows);
   const DeviceArray<int> pages(step.pages);
-  KvLayer kv = {.base = nullptr, .kv_heads = layer.kv_heads, .head_dim = layer.head_dim};
-  const DeviceArray<__nv_bfloat16> pool(
-      std::vector<__nv_bfloat16>(kPages * kv.page_values(), __float2bfloat16(kUntouched)));
+  KvLayer kv = {.base = nullptr,
+                .kv_heads = layer.kv_heads,
+                .head_dim = layer.head_dim,
+                .format = step.format,
+                .key_scale = kKeyScale};
+  const DeviceArray<unsigned char> pool(
+      std::vector<unsigned char>(kPages * kv.page_bytes(), kUntouchedByte));
   const DeviceArray<__nv_bfloat16> query(
       std::vector<__nv_bfloat16>(step.rows.size() * static_cast<std::size_t>(layer.heads) * dim,
                                  __float2bfloat16(kUntouched)));
@@ -141,17 +153,59 @@ Wanted want_head(const Step& step, std::size_t row, std::size_t head,
   return want;
 }
 
-void expect_head(const __nv_bfloat16* got, const Wanted& want, const char* what, std::size_t row,
-                 std::size_t head) {
+void expect_head(const std::vector<double>& got, const Wanted& want, const char* what,
+                 std::size_t row, std::size_t head) {
   for (std::size_t i = 0; i < want.values.size(); ++i) {
-    const double error = std::abs(wide(got[i]) - want.values[i]);
+    const double error = std::abs(got[i] - want.values[i]);
     if (!(error <= want.limits[i])) {
       BOOST_ERROR(what << " of row " << row << ", head " << head << ", dim " << i << ": got "
-                       << wide(got[i]) << ", want " << want.values[i] << ", limit "
-                       << want.limits[i]);
+                       << got[i] << ", want " << want.values[i] << ", limit " << want.limits[i]);
       return;
     }
   }
+}
+
+// e4m3 has four significant bits, down to 2^-6 and then steps of 2^-9.
+Wanted in_fp8(Wanted want, float scale) {
+  for (std::size_t i = 0; i < want.values.size(); ++i) {
+    const double most = std::abs(want.values[i]) + want.limits[i];
+    want.limits[i] += std::max(most / 16, std::exp2(-10) / static_cast<double>(scale));
+  }
+  return want;
+}
+
+// The key or the value of a position, read from its page, where it is then marked as read.
+std::vector<double> take(const Step& step, Result& result, std::size_t page, std::size_t line,
+                         std::size_t head, bool is_value) {
+  const KvLayer kv = {.base = nullptr,
+                      .kv_heads = step.layer.kv_heads,
+                      .head_dim = step.layer.head_dim,
+                      .format = step.format};
+  const auto dims = static_cast<std::size_t>(kv.head_dim);
+  unsigned char* at = result.kv.data() + page * kv.page_bytes();
+  std::vector<double> out;
+  for (std::size_t dim = 0; dim < dims; ++dim) {
+    if (step.format == KvFormat::kBf16) {
+      const std::size_t kv_head = (is_value ? static_cast<std::size_t>(kv.kv_heads) : 0) + head;
+      unsigned char* value =
+          at + ((kv_head * kKvPagePositions + line) * dims + dim) * sizeof(__nv_bfloat16);
+      __nv_bfloat16 got;
+      std::memcpy(&got, value, sizeof(got));
+      out.push_back(wide(got));
+      std::fill_n(value, sizeof(got), kUntouchedByte);
+      continue;
+    }
+    const int place = static_cast<int>(line);
+    unsigned char* value = at + (head * 2 + (is_value ? 1 : 0)) * kv.fp8_half_bytes() +
+                           (is_value ? fp8_value_offset(place, static_cast<int>(dim))
+                                     : fp8_key_offset(place, static_cast<int>(dim), kv.head_dim));
+    __nv_fp8_e4m3 got;
+    got.__x = *value;
+    out.push_back(static_cast<double>(static_cast<float>(got)) /
+                  static_cast<double>(is_value ? kFp8ValueScale : kKeyScale));
+    *value = kUntouchedByte;
+  }
+  return out;
 }
 
 // Checks all of the result; what no row writes must be as it was.
@@ -160,30 +214,31 @@ void expect_all(const Step& step, Result got) {
   const auto dim = static_cast<std::size_t>(layer.head_dim);
   const auto heads = static_cast<std::size_t>(layer.heads);
   const auto kv_heads = static_cast<std::size_t>(layer.kv_heads);
-  const std::size_t page_values = got.kv.size() / kPages;
+  const bool fp8 = step.format == KvFormat::kFp8;
   for (std::size_t row = 0; row < step.rows.size(); ++row) {
     const KvRow& at = step.rows[row];
     if (at.position < 0) continue;
     for (std::size_t head = 0; head < heads; ++head) {
-      expect_head(got.query.data() + (row * heads + head) * dim,
-                  want_head(step, row, head, &step.query_weight), "query", row, head);
+      std::vector<double> query;
+      for (std::size_t i = 0; i < dim; ++i) {
+        query.push_back(wide(got.query[(row * heads + head) * dim + i]));
+      }
+      expect_head(query, want_head(step, row, head, &step.query_weight), "query", row, head);
     }
     const auto page = static_cast<std::size_t>(
         step.pages[static_cast<std::size_t>(at.page_begin + at.position / kKvPagePositions)]);
     const auto line = static_cast<std::size_t>(at.position % kKvPagePositions);
     for (std::size_t head = 0; head < kv_heads; ++head) {
-      __nv_bfloat16* key =
-          got.kv.data() + page * page_values + (head * kKvPagePositions + line) * dim;
-      __nv_bfloat16* value = key + page_values / 2;
-      expect_head(key, want_head(step, row, heads + head, &step.key_weight), "key", row, head);
-      expect_head(value,
-                  want_head(step, row, heads + head + (layer.value_is_key ? 0 : kv_heads), nullptr),
-                  "value", row, head);
-      std::fill_n(key, dim, __float2bfloat16(kUntouched));
-      std::fill_n(value, dim, __float2bfloat16(kUntouched));
+      const Wanted key = want_head(step, row, heads + head, &step.key_weight);
+      const Wanted value =
+          want_head(step, row, heads + head + (layer.value_is_key ? 0 : kv_heads), nullptr);
+      expect_head(take(step, got, page, line, head, false), fp8 ? in_fp8(key, kKeyScale) : key,
+                  "key", row, head);
+      expect_head(take(step, got, page, line, head, true),
+                  fp8 ? in_fp8(value, kFp8ValueScale) : value, "value", row, head);
     }
   }
-  for (const __nv_bfloat16 value : got.kv) BOOST_REQUIRE_EQUAL(wide(value), kUntouched);
+  for (const unsigned char byte : got.kv) BOOST_REQUIRE(byte == kUntouchedByte);
 }
 
 }  // namespace
@@ -193,8 +248,10 @@ BOOST_AUTO_TEST_CASE(heads_are_normed_turned_and_stored_in_their_pages) {
        {kSliding, kFull, Layer{16, 8, 256, 128, true}, Layer{4, 2, 512, 256, false},
         Layer{4, 2, 16, 8, false}, Layer{4, 2, 24, 12, false}, Layer{4, 2, 40, 5, true},
         Layer{6, 3, 128, 32, false}, Layer{8, 1, 64, 0, true}, Layer{2, 1, 510, 255, false}}) {
-    const Step step(layer);
-    expect_all(step, run(step));
+    for (const KvFormat format : {KvFormat::kBf16, KvFormat::kFp8}) {
+      const Step step(layer, format);
+      expect_all(step, run(step));
+    }
   }
 }
 
@@ -203,7 +260,7 @@ BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_its_neighbours) {
     const Step step(layer);
     const Result together = run(step);
     BOOST_TEST(same_bits(together.query, run(step).query));
-    BOOST_TEST(same_bits(together.kv, run(step).kv));
+    BOOST_TEST((together.kv == run(step).kv));
     const Result alone = run(step, 6, 1);
     const auto width = static_cast<std::ptrdiff_t>(layer.heads) * layer.head_dim;
     BOOST_TEST(std::equal(alone.query.begin() + 6 * width, alone.query.begin() + 7 * width,
@@ -214,8 +271,11 @@ BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_its_neighbours) {
 
 // From some number of rows on a warp takes several heads.
 BOOST_AUTO_TEST_CASE(many_rows_give_the_bits_of_few) {
-  for (const Layer& layer : {kSliding, kFull, Layer{4, 2, 40, 5, true}}) {
-    Step step(layer);
+  for (const auto& [layer, format] :
+       {std::pair(kSliding, KvFormat::kBf16), std::pair(kFull, KvFormat::kBf16),
+        std::pair(Layer{4, 2, 40, 5, true}, KvFormat::kBf16), std::pair(kSliding, KvFormat::kFp8),
+        std::pair(kFull, KvFormat::kFp8), std::pair(Layer{4, 2, 40, 5, true}, KvFormat::kFp8)}) {
+    Step step(layer, format);
     const Result few = run(step);
     const std::size_t values = step.projected.size();
     const std::size_t rows = step.rows.size();
@@ -224,7 +284,7 @@ BOOST_AUTO_TEST_CASE(many_rows_give_the_bits_of_few) {
       for (std::size_t i = 0; i < rows; ++i) step.rows.push_back(step.rows[i]);
     }
     const Result many = run(step);
-    BOOST_TEST(same_bits(few.kv, many.kv));
+    BOOST_TEST((few.kv == many.kv));
     const std::vector<__nv_bfloat16> last(
         many.query.end() - static_cast<std::ptrdiff_t>(few.query.size()), many.query.end());
     BOOST_TEST(same_bits(few.query, last));
@@ -237,6 +297,29 @@ BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
   const Result got = run(step);
   for (std::size_t i = 0; i < 256; ++i) BOOST_REQUIRE(std::isnan(wide(got.query[i])));
   BOOST_TEST(!std::isnan(wide(got.query[256])));
+}
+
+BOOST_AUTO_TEST_CASE(the_scale_of_fp8_keys_is_the_greatest_that_loses_none) {
+  for (const int dim : {16, 256, 512}) {
+    for (const float weight : {0.02F, 0.12F, 1.0F, 3.7F, 500.0F}) {
+      const float most = 1.03F * weight * std::sqrt(static_cast<float>(dim));
+      const float scale = fp8_scale(weight, dim);
+      BOOST_TEST(scale * most <= 448.0F);
+      BOOST_TEST(2 * scale * most > 448.0F);
+      BOOST_TEST(std::exp2(std::round(std::log2(scale))) == scale);
+    }
+    BOOST_TEST(kFp8ValueScale * 1.01F * std::sqrt(static_cast<float>(dim)) <= 448.0F);
+  }
+  BOOST_TEST(fp8_scale(0.0F, 256) == 1.0F);
+}
+
+// 0x7f is NaN.
+BOOST_AUTO_TEST_CASE(a_nan_stays_one_in_fp8) {
+  Step step(kSliding, KvFormat::kFp8);
+  step.projected[(16 + 3) * 256] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
+  Result got = run(step);
+  for (const double value : take(step, got, 5, 0, 3, false)) BOOST_REQUIRE(std::isnan(value));
+  for (const double value : take(step, got, 5, 0, 2, false)) BOOST_REQUIRE(!std::isnan(value));
 }
 
 BOOST_AUTO_TEST_CASE(bad_shapes_are_refused) {

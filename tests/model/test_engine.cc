@@ -233,6 +233,7 @@ BOOST_AUTO_TEST_CASE(an_engine_that_cannot_be_opened_says_why) {
   refused({.model = folder, .kv_positions = 3}, "kv_positions");
   refused({.model = folder, .threads = -2}, "threads");
   refused({.model = folder, .weights = WeightFormat::kInt8}, "cpu");
+  refused({.model = folder, .kv = KvFormat::kFp8}, "cpu");
 #ifndef CAPTIOND_CUDA
   refused({.model = folder, .device = Device::kCuda}, "cuda");
 #endif

@@ -28,6 +28,7 @@ BOOST_AUTO_TEST_CASE(what_the_configuration_says_reaches_the_engine) {
   config.set_device(v1::DEVICE_CUDA);
   config.set_dtype(v1::DTYPE_BFLOAT16);
   config.set_weights(v1::WEIGHT_FORMAT_INT8);
+  config.set_kv(v1::KV_FORMAT_FP8);
   config.set_vision_mask(v1::VISION_MASK_FULL_CAUSAL);
   config.set_kv_positions(2048);
   config.set_step_rows_max(64);
@@ -37,6 +38,7 @@ BOOST_AUTO_TEST_CASE(what_the_configuration_says_reaches_the_engine) {
   BOOST_TEST((options.device == captiond::Device::kCuda));
   BOOST_TEST((options.dtype == captiond::Dtype::kBfloat16));
   BOOST_TEST((options.weights == captiond::WeightFormat::kInt8));
+  BOOST_TEST((options.kv == captiond::KvFormat::kFp8));
   BOOST_TEST((options.vision_mask == captiond::VisionMask::kFullCausal));
   BOOST_TEST(options.kv_positions == 2048u);
   BOOST_TEST(options.step_rows_max == 64u);
@@ -52,6 +54,12 @@ BOOST_AUTO_TEST_CASE(what_no_device_can_do_is_refused) {
   BOOST_CHECK_THROW(captiond::engine_options(config), ConfigError);  // float32
   config.set_dtype(v1::DTYPE_BFLOAT16);
   BOOST_TEST((captiond::engine_options(config).weights == captiond::WeightFormat::kFp8));
+  config = {};
+  config.set_model("/m");
+  config.set_kv(v1::KV_FORMAT_FP8);
+  BOOST_CHECK_THROW(captiond::engine_options(config), ConfigError);
+  config.set_kv(v1::KV_FORMAT_BF16);
+  BOOST_TEST((captiond::engine_options(config).kv == captiond::KvFormat::kBf16));
 }
 
 BOOST_AUTO_TEST_CASE(the_defaults_are_those_of_the_engine) {
@@ -61,6 +69,7 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_those_of_the_engine) {
   BOOST_TEST((options.device == wanted.device));
   BOOST_TEST((options.dtype == wanted.dtype));
   BOOST_TEST((options.weights == wanted.weights));
+  BOOST_TEST((options.kv == wanted.kv));
   BOOST_TEST((options.vision_mask == wanted.vision_mask));
   BOOST_TEST(options.kv_positions == wanted.kv_positions);
   BOOST_TEST(options.step_rows_max == wanted.step_rows_max);
