@@ -100,6 +100,11 @@ void ContextHandle::append(const VisionPatches& patches) {
     refuse("A picture of " + grid + " of patches does not fit the checkpoint's position table of " +
            std::to_string(table) + " entries (mm_posemb_size).");
   }
+  if (patches.count() > VisionPatches::kPatchesMax) {
+    refuse("A picture of " + grid + " has " + std::to_string(patches.count()) +
+           " patches, but a picture is computed in one piece of at most " +
+           std::to_string(VisionPatches::kPatchesMax) + "; scale it down.");
+  }
   const std::size_t bytes = patches.count() * VisionPatches::kBytesPerPatch;
   if (patches.pixels.size() != bytes) {
     refuse("A picture of " + grid + " of patches has " + std::to_string(bytes) + " bytes, not " +

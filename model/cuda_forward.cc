@@ -32,6 +32,7 @@
 #include "model/kernels/matrix_products.h"
 #include "model/kernels/norm.h"
 #include "model/kernels/rotary.h"
+#include "model/vision_patches.h"
 
 namespace captiond {
 namespace {
@@ -39,15 +40,15 @@ namespace {
 using Value = __nv_bfloat16;
 
 // Rows of a decode step, padded to the next of these, run as a graph.
-constexpr std::array<std::size_t, 7> kBuckets = {1, 2, 4, 8, 16, 32, 64};
+constexpr std::array<std::size_t, 12> kBuckets = {1, 2, 4, 8, 16, 32, 64, 96, 112, 128, 192, 256};
 // One call of the decode attention serves this many rows; its scratch grows with them.
-constexpr std::size_t kDecodeRows = kBuckets.back();
+constexpr std::size_t kDecodeRows = 128;
 // Up to so many rows one kernel that rotates, stores and attends beats two: 8.5 us instead of 9.2
 // for a sliding layer of the 12B and one row at 1K, but 32.8 instead of 28.7 for 8
 // (bench_attention, H200).
 constexpr std::size_t kFusedRowsMax = 2;
-// Rows that a picture alone may have beyond step_rows_max: the largest published budget.
-constexpr std::size_t kPictureRowsMax = 1120;
+// Rows that a picture alone may have beyond step_rows_max.
+constexpr std::size_t kPictureRowsMax = VisionPatches::kPatchesMax;
 
 std::size_t index_of(KvGroup group) { return static_cast<std::size_t>(group); }
 
@@ -284,14 +285,20 @@ void CudaForward::run(const Step& step, const RowSink& sink) {
       run_layers(rows, pass);
     }
     clock_.end(products_.stream());
-    outputs_.hand_over(step, buffers_.hidden.as<Value>(), step_.outputs(), products_, clock_, sink);
+    const CudaOutputs::Source source{.hidden = buffers_.hidden.as<Value>(),
+                                     .output_rows = step_.outputs(),
+                                     .order = step_.output_order()};
+    outputs_.hand_over(step, source, products_, clock_, sink);
     products_.synchronize();
     clock_.add();
-  } catch (...) {
-    // Nothing of this step may still be under way when the next one writes the pinned memory. A
-    // second failure says nothing new.
+  } catch (const std::exception& error) {
+    // Nothing of this step may still be under way when the next one writes the pinned memory.
     cudaStreamSynchronize(products_.stream());
-    throw;
+    cudaGetLastError();
+    if (cudaDeviceSynchronize() == cudaSuccess) throw;
+    // What fails again after it was asked for stays: the context of CUDA is gone.
+    throw DeviceLost(std::string("The GPU failed and cannot be used again by this process: ") +
+                     error.what());
   }
 }
 
@@ -406,19 +413,16 @@ void CudaForward::attend(const kernels::RotateAndStore& rotate, std::size_t inde
                         "The launch of attend_plain");
     return;
   }
-  if (pass != Pass::kMixed) {
-    kernels::check_cuda(kernels::attend_decode(work, decode, stream),
-                        "The launch of attend_decode");
-    return;
-  }
-  decode.keys_max = step_.keys_max(group);
-  for (int first = 0; first < step_.decode_row_count(); first += static_cast<int>(kDecodeRows)) {
+  // In a graph, every row is a decode row or padding, and the list has them all.
+  const int listed = pass == Pass::kMixed ? step_.decode_row_count() : static_cast<int>(rows);
+  if (pass == Pass::kMixed) decode.keys_max = step_.keys_max(group);
+  for (int first = 0; first < listed; first += static_cast<int>(kDecodeRows)) {
     decode.list = step_.decode_rows() + first;
-    decode.count = std::min(static_cast<int>(kDecodeRows), step_.decode_row_count() - first);
+    decode.count = std::min(static_cast<int>(kDecodeRows), listed - first);
     kernels::check_cuda(kernels::attend_decode(work, decode, stream),
                         "The launch of attend_decode");
   }
-  if (step_.tile_count() > 0) {
+  if (pass == Pass::kMixed && step_.tile_count() > 0) {
     kernels::check_cuda(kernels::attend_prefill(
                             work, {.tiles = step_.tiles(), .count = step_.tile_count()}, stream),
                         "The launch of attend_prefill");
@@ -429,8 +433,8 @@ void CudaForward::run_feedforward(std::size_t index, std::size_t rows) {
   const CudaWeights::Layer& layer = weights_.layers()[index];
   const bool last = index + 1 == weights_.layers().size();
   auto* normal = buffers_.normal.as<Value>();
-  products_.gate_up(layer.gate_up, normal, buffers_.active.as<Value>(), rows);
-  products_.linear(layer.down, buffers_.active.as<Value>(), normal, rows);
+  products_.feed_forward(layer.gate_up, layer.down, normal, buffers_.active.as<Value>(), normal,
+                         rows);
   // The next layer's first norm rides along; the final norm is for output rows alone.
   const kernels::ResidualNorm norm{
       .sublayer = normal,

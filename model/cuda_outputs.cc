@@ -16,19 +16,22 @@ namespace {
 
 constexpr std::size_t kBlockRows = 512;
 constexpr std::size_t kLogitRows = 64;  // a block with logits has no more
-// One kernel reads the head for this many rows.
-constexpr std::size_t kHeadRows = kernels::MatrixProducts::kFewRowsMax;
 
-RowOutput output_of(const Step& step, std::size_t index) {
+// Of the result at `place`, where outputs stand in `order`: its index in the step.
+std::size_t index_of(const Step& step, std::span<const std::size_t> order, std::size_t place) {
   const std::size_t heads = step.heads.size();
-  return index < heads ? step.heads[index].output : step.outputs[index - heads].output;
+  return place < heads ? place : heads + order[place - heads];
 }
 
-void fetch_bytes(const PinnedMemory& to, const DeviceMemory& from, std::size_t bytes,
+RowOutput output_of(const Step& step, std::span<const std::size_t> order, std::size_t place) {
+  const std::size_t heads = step.heads.size();
+  return place < heads ? step.heads[place].output : step.outputs[order[place - heads]].output;
+}
+
+void fetch_bytes(const PinnedMemory& to, const std::byte* from, std::size_t bytes,
                  cudaStream_t stream) {
-  kernels::check_cuda(
-      cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToHost, stream),
-      "Fetching a step's results");
+  kernels::check_cuda(cudaMemcpyAsync(to.data(), from, bytes, cudaMemcpyDeviceToHost, stream),
+                      "Fetching a step's results");
 }
 
 DeviceMemory bits_of(const std::vector<TokenId>& ids, std::int64_t vocabulary) {
@@ -71,38 +74,39 @@ CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weight
 
 CudaOutputs::~CudaOutputs() = default;
 
-void CudaOutputs::hand_over(const Step& step, const __nv_bfloat16* hidden,
-                            const std::int32_t* output_rows, const CudaProducts& products,
+void CudaOutputs::hand_over(const Step& step, const Source& source, const CudaProducts& products,
                             CudaClock& clock, const RowSink& sink) {
   const std::size_t total = step.heads.size() + step.outputs.size();
   for (std::size_t first = 0; first < total;) {
-    const Block block = block_at(step, first);
-    compute(step, block, hidden, output_rows, products);
+    const Block block = block_at(step, source.order, first);
+    compute(step, source, block, products);
     fetch(block, products);
     clock.end(products.stream());
     products.synchronize();
-    hand_over(step, block, sink);
+    hand_over(step, source, block, sink);
     first += block.count;
   }
 }
 
-CudaOutputs::Block CudaOutputs::block_at(const Step& step, std::size_t first) const {
+CudaOutputs::Block CudaOutputs::block_at(const Step& step, std::span<const std::size_t> order,
+                                         std::size_t first) {
   Block block{.first = first};
   const std::size_t total = step.heads.size() + step.outputs.size();
   for (std::size_t i = first; i < total; ++i) {
-    const RowOutput output = output_of(step, i);
+    const RowOutput output = output_of(step, order, i);
     const bool logits = block.logits || output == RowOutput::kLogits;
     if (block.count == (logits ? kLogitRows : kBlockRows)) break;
     if (logits && block.count > kLogitRows) break;  // this row begins a block of its own
     block.logits = logits;
     block.greedy = block.greedy || output == RowOutput::kGreedy;
     ++block.count;
+    if (output != RowOutput::kHidden) block.chosen = block.count;
   }
   return block;
 }
 
-void CudaOutputs::compute(const Step& step, const Block& block, const __nv_bfloat16* hidden,
-                          const std::int32_t* output_rows, const CudaProducts& products) {
+void CudaOutputs::compute(const Step& step, const Source& source, const Block& block,
+                          const CudaProducts& products) {
   const auto width = static_cast<std::size_t>(text_.hidden_size);
   auto* normal = normal_.as<__nv_bfloat16>();
   const std::size_t heads =
@@ -119,57 +123,63 @@ void CudaOutputs::compute(const Step& step, const Block& block, const __nv_bfloa
         "Sending hidden states");
   }
   if (block.count > heads) {
-    const kernels::RmsNorm norm{.x = hidden,
-                                .weight = weights_.norm(),
-                                .rows = output_rows + (block.first + heads - step.heads.size()),
-                                .y = normal + heads * width,
-                                .width = static_cast<int>(width),
-                                .eps = static_cast<float>(text_.rms_norm_eps)};
+    const kernels::RmsNorm norm{
+        .x = source.hidden,
+        .weight = weights_.norm(),
+        .rows = source.output_rows + (block.first + heads - step.heads.size()),
+        .y = normal + heads * width,
+        .width = static_cast<int>(width),
+        .eps = static_cast<float>(text_.rms_norm_eps)};
     kernels::check_cuda(
         kernels::rms_norm(norm, static_cast<int>(block.count - heads), products.stream()),
         "The launch of rms_norm");
   }
-  for (std::size_t i = 0; block.greedy && i < block.count; i += kHeadRows) {
-    products.head_greedy(*head_, normal + i * width, choices_.as<kernels::GreedyChoice>() + i,
-                         std::min(kHeadRows, block.count - i));
+  if (block.greedy) {
+    products.head_greedy(*head_, normal, choices_.as<kernels::GreedyChoice>(), block.chosen);
   }
-  if (block.logits) products.head_logits(*head_, normal, logits_.as<float>(), block.count);
+  if (block.logits) products.head_logits(*head_, normal, logits_.as<float>(), block.chosen);
 }
 
 void CudaOutputs::fetch(const Block& block, const CudaProducts& products) {
   const auto width = static_cast<std::size_t>(text_.hidden_size);
-  fetch_bytes(host_normal_, normal_, block.count * width * sizeof(__nv_bfloat16),
-              products.stream());
+  const std::size_t row = width * sizeof(__nv_bfloat16);
+  const cudaStream_t stream = products.stream();
+  if (block.count > block.chosen) {
+    fetch_bytes(host_normal_, normal_.data() + block.chosen * row,
+                (block.count - block.chosen) * row, stream);
+  }
   if (block.greedy) {
-    fetch_bytes(host_choices_, choices_, block.count * sizeof(kernels::GreedyChoice),
-                products.stream());
+    fetch_bytes(host_choices_, choices_.data(), block.chosen * sizeof(kernels::GreedyChoice),
+                stream);
   }
   if (block.logits) {
     const auto vocabulary = static_cast<std::size_t>(text_.vocab_size);
-    fetch_bytes(host_logits_, logits_, block.count * vocabulary * sizeof(float), products.stream());
+    fetch_bytes(host_logits_, logits_.data(), block.chosen * vocabulary * sizeof(float), stream);
   }
 }
 
-void CudaOutputs::hand_over(const Step& step, const Block& block, const RowSink& sink) {
+void CudaOutputs::hand_over(const Step& step, const Source& source, const Block& block,
+                            const RowSink& sink) {
   const auto vocabulary = static_cast<std::size_t>(text_.vocab_size);
   const auto* normal = host_normal_.as<std::uint16_t>();
   for (std::size_t i = 0; i < block.count; ++i) {
-    std::transform(normal, normal + row_.size(), row_.begin(), float_of_bfloat16);
-    normal += row_.size();
     RowResult result;
-    result.hidden = row_;
-    const RowOutput output = output_of(step, block.first + i);
-    if (output == RowOutput::kGreedy) {
+    const RowOutput output = output_of(step, source.order, block.first + i);
+    if (output == RowOutput::kHidden) {
+      std::transform(normal, normal + row_.size(), row_.begin(), float_of_bfloat16);
+      normal += row_.size();
+      result.hidden = row_;
+    } else if (output == RowOutput::kGreedy) {
       const kernels::GreedyChoice choice = host_choices_.as<kernels::GreedyChoice>()[i];
       result.finite = choice.finite != 0;
       result.greedy = choice.token;
-    } else if (output == RowOutput::kLogits) {
+    } else {
       result.logits = {host_logits_.as<float>() + i * vocabulary, vocabulary};
       const GreedyPick pick = pick_greedy(result.logits, suppressed_);
       result.finite = pick.finite;
       result.greedy = pick.token;
     }
-    sink(block.first + i, result);
+    sink(index_of(step, source.order, block.first + i), result);
   }
 }
 

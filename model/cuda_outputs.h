@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/checkpoint.h"
@@ -22,29 +23,36 @@ class CudaOutputs {
   CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weights);
   ~CudaOutputs();
 
-  // Hands over all heads and outputs of `step` in order, waiting for the GPU once a block of them;
-  // `clock` is stopped behind each block.
-  // hidden [rows, hidden_size] and output_rows (those of Step::outputs) are device memory, read
-  // behind what `products` has enqueued so far.
-  void hand_over(const Step& step, const __nv_bfloat16* hidden, const std::int32_t* output_rows,
-                 const CudaProducts& products, CudaClock& clock, const RowSink& sink);
+  // Where the results of a step come from.
+  struct Source {
+    const __nv_bfloat16* hidden = nullptr;      // [rows, hidden_size], device
+    const std::int32_t* output_rows = nullptr;  // device, rows of the outputs in `order`
+    std::span<const std::size_t> order;         // of Step::outputs, those of kHidden last
+  };
+
+  // Hands over all heads of `step` and then its outputs in that order, waiting for the GPU once a
+  // block of them. Reads device memory behind what `products` has enqueued so far; `clock` is
+  // stopped behind each block.
+  void hand_over(const Step& step, const Source& source, const CudaProducts& products,
+                 CudaClock& clock, const RowSink& sink);
 
   std::size_t device_bytes() const;
 
  private:
-  // Heads and outputs of the step, numbered through both.
+  // Heads and ordered outputs of the step, numbered through both.
   struct Block {
     std::size_t first = 0;
     std::size_t count = 0;
-    bool greedy = false;  // whether any asks for it
+    std::size_t chosen = 0;  // leading ones that ask for more than the hidden state
+    bool greedy = false;     // whether any asks for it
     bool logits = false;
   };
 
-  Block block_at(const Step& step, std::size_t first) const;
-  void compute(const Step& step, const Block& block, const __nv_bfloat16* hidden,
-               const std::int32_t* output_rows, const CudaProducts& products);
+  static Block block_at(const Step& step, std::span<const std::size_t> order, std::size_t first);
+  void compute(const Step& step, const Source& source, const Block& block,
+               const CudaProducts& products);
   void fetch(const Block& block, const CudaProducts& products);
-  void hand_over(const Step& step, const Block& block, const RowSink& sink);
+  void hand_over(const Step& step, const Source& source, const Block& block, const RowSink& sink);
 
   const TextConfig& text_;  // the checkpoint's
   const CudaWeights& weights_;

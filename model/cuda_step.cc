@@ -1,6 +1,7 @@
 #include "model/cuda_step.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -54,7 +55,9 @@ CudaStep::CudaStep(const TextConfig& text, const Setting& setting)
       pages_room_(std::min(kKvGroupCount * setting.rows_max * setting.pages_max, kPagesRoomMax)),
       layout_(layout_of(setting, pages_room_)),
       pinned_(layout_.bytes, "the tables of a step"),
-      device_(layout_.bytes, "the tables of a step") {}
+      device_(layout_.bytes, "the tables of a step") {
+  output_order_.reserve(setting.rows_max);
+}
 
 const std::int32_t* CudaStep::ids() const {
   return reinterpret_cast<const std::int32_t*>(device_.data() + layout_.ids);
@@ -91,7 +94,8 @@ void CudaStep::write(const Step& step, std::size_t rows) {
   write_copies(step);
   write_ids(step, rows);
   for (const KvGroup group : kKvGroups) write_kv_rows(step, rows, group);
-  write_kernel_rows(step);
+  write_kernel_rows(step, rows);
+  write_outputs(step);
 }
 
 void CudaStep::send(CUstream_st* stream) const {
@@ -137,11 +141,10 @@ std::int32_t CudaStep::write_table(const StepSlice& slice, KvGroup group, std::s
                              std::to_string(pages_room_ * kPagePositions) +
                              " positions together; lower step_rows_max.");
   }
-  auto* out = host<std::int32_t>(layout_.pages) + pages_used_;
-  for (std::size_t i = first; i < end; ++i) {
-    check(pages[i] != kNoPage, "a position that is needed has its KV page");
-    *out++ = pages[i];
-  }
+  const auto used = pages.subspan(first, end - first);
+  check(std::find(used.begin(), used.end(), kNoPage) == used.end(),
+        "a position that is needed has its KV page");
+  std::copy(used.begin(), used.end(), host<std::int32_t>(layout_.pages) + pages_used_);
   const std::int32_t begin = int_of(pages_used_) - int_of(first);
   pages_used_ += end - first;
   return begin;
@@ -172,7 +175,7 @@ void CudaStep::write_kv_rows(const Step& step, std::size_t rows, KvGroup group) 
   keys_max_[index_of(group)] = int_of(keys_max);
 }
 
-void CudaStep::write_kernel_rows(const Step& step) {
+void CudaStep::write_kernel_rows(const Step& step, std::size_t rows) {
   auto* const decode_rows = host<std::int32_t>(layout_.decode_rows);
   auto* const tiles = host<kernels::AttentionTile>(layout_.tiles);
   decode_row_count_ = 0;
@@ -192,10 +195,17 @@ void CudaStep::write_kernel_rows(const Step& step) {
     }
     row += slice.count;
   }
-  auto* const outputs = host<std::int32_t>(layout_.outputs);
-  for (std::size_t i = 0; i < step.outputs.size(); ++i) {
-    outputs[i] = int_of(step.outputs[i].row);
-  }
+  for (; row < rows; ++row) decode_rows[decode_row_count_++] = int_of(row);
+}
+
+void CudaStep::write_outputs(const Step& step) {
+  output_order_.resize(step.outputs.size());
+  std::iota(output_order_.begin(), output_order_.end(), std::size_t{0});
+  std::stable_partition(output_order_.begin(), output_order_.end(), [&](std::size_t index) {
+    return step.outputs[index].output != RowOutput::kHidden;
+  });
+  std::transform(output_order_.begin(), output_order_.end(), host<std::int32_t>(layout_.outputs),
+                 [&](std::size_t index) { return int_of(step.outputs[index].row); });
 }
 
 }  // namespace captiond

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/cuda_memory.h"
@@ -53,12 +54,13 @@ class CudaStep {
   const std::int32_t* ids() const;                     // [rows], -1: media or padding
   const kernels::KvRow* kv_rows(KvGroup group) const;  // [rows]
   const std::int32_t* pages() const;                   // of both groups
-  const std::int32_t* outputs() const;                 // rows of Step::outputs
-  const std::int32_t* decode_rows() const;             // rows of slices below kTileRowsLeast
-  const kernels::AttentionTile* tiles() const;         // of the other slices
+  const std::int32_t* outputs() const;                 // rows of Step::outputs, in output_order()
+  const std::int32_t* decode_rows() const;      // rows of slices below kTileRowsLeast, and padding
+  const kernels::AttentionTile* tiles() const;  // of the other slices
   const kernels::KvPageCopy* copies(KvGroup group) const;
 
-  // Of the step sent last.
+  // Of the step written last: indices of Step::outputs, those first that ask for the head.
+  std::span<const std::size_t> output_order() const { return output_order_; }
   int decode_row_count() const { return decode_row_count_; }
   int tile_count() const { return tile_count_; }
   int copy_count(KvGroup group) const { return copy_count_[static_cast<std::size_t>(group)]; }
@@ -90,7 +92,8 @@ class CudaStep {
   void write_ids(const Step& step, std::size_t rows);
   void write_kv_rows(const Step& step, std::size_t rows, KvGroup group);
   std::int32_t write_table(const StepSlice& slice, KvGroup group, std::size_t first_key);
-  void write_kernel_rows(const Step& step);
+  void write_kernel_rows(const Step& step, std::size_t rows);
+  void write_outputs(const Step& step);
 
   const Setting setting_;
   const std::array<Visibility, kKvGroupCount> visibility_;
@@ -98,6 +101,7 @@ class CudaStep {
   const Layout layout_;
   PinnedMemory pinned_;
   DeviceMemory device_;
+  std::vector<std::size_t> output_order_;
   std::size_t pages_used_ = 0;
   int decode_row_count_ = 0;
   int tile_count_ = 0;

@@ -103,7 +103,8 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
       .rules = {.sliding_window = static_cast<std::size_t>(text.sliding_window),
                 .positions_max = static_cast<std::size_t>(text.max_position_embeddings),
                 .stop = ascending(generation.eos_token_ids),
-                .suppressed = ascending(generation.suppressed_token_ids)}};
+                .suppressed = ascending(generation.suppressed_token_ids)},
+      .device_lost = options.device_lost};
   return std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(tokenizer),
                                         std::make_shared<EngineLoop>(setting, std::move(forward)));
 }

@@ -45,6 +45,9 @@ struct EngineOptions {
   int threads = 0;                   // CPU threads of one step; 0: as many as there are cores
   // Told during open(), in one sentence, what the memory of a GPU is used for. May be empty.
   std::function<void(const std::string& sentence)> report = {};
+  // Told once, on the engine's thread, when the device has failed for good (DeviceLost): a program
+  // that lives on the engine ends itself here. May be empty.
+  std::function<void(const std::string& sentence)> device_lost = {};
 };
 
 // A request that can never be served as asked: longer than max_position_embeddings, a modality
@@ -60,14 +63,22 @@ class KvExhausted : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The device failed and stays failed until the process ends: every context gets this error. See
+// EngineOptions::device_lost.
+class DeviceLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 // Called on the engine's thread for every appended position, in order; must only store.
 // `logits` is [vocab_size] float32, valid during the call.
 using LogitsSink = std::function<void(std::size_t position, std::span<const float> logits)>;
 
 // One growing sequence and its KV pages. One owner; calls return at once and the engine's thread
 // does the work in order, each position computed once (the last one again where a generation
-// follows a truncate). Destroying a Context cancels what it has not done yet (callbacks get
-// StopReason::kCancelled), except what a fork that still exists was made of.
+// follows a truncate, another generation, or audio or a picture given earlier). Destroying a
+// Context cancels what it has not done yet (callbacks get StopReason::kCancelled), except what a
+// fork that still exists was made of.
 //
 // An error (no pages, logits that are not finite, a failed step) makes the context unusable: its
 // pages are free at once, what is asked of it later is not done, and every generate(), flush() and
@@ -79,8 +90,9 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   // Throw RequestError: an id outside of the vocabulary or of a soft token, a modality that the
-  // checkpoint lacks, an empty picture or one beyond mm_posemb_size, more positions than
-  // max_position_embeddings. A picture is one block: it is never split over steps.
+  // checkpoint lacks, an empty picture or one beyond mm_posemb_size or VisionPatches::kPatchesMax,
+  // more positions than max_position_embeddings. A picture is one block: it is never split over
+  // steps.
   virtual void append(std::span<const TokenId> ids) = 0;
   virtual void append(const AudioPatches& patches) = 0;
   virtual void append(const VisionPatches& patches) = 0;

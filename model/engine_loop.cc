@@ -13,7 +13,8 @@ EngineLoop::EngineLoop(const Setting& setting, std::unique_ptr<Forward> forward)
       sliding_pool_(setting.has_sliding_layers ? setting.pages : 0),
       full_pool_(setting.pages),
       pools_{setting.has_sliding_layers ? &sliding_pool_ : nullptr, &full_pool_},
-      scheduler_(setting.step_rows_max) {
+      scheduler_(setting.step_rows_max),
+      device_lost_(setting.device_lost) {
   statistics_.kv_pages_total = sliding_pool_.total() + full_pool_.total();
 }
 
@@ -141,7 +142,9 @@ void EngineLoop::execute(StepPlan& plan) {
         failed.emplace_back(use.sequence, std::current_exception());
       }
     });
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    const auto* lost = dynamic_cast<const DeviceLost*>(&error);
+    if (lost != nullptr && device_lost_) std::exchange(device_lost_, {})(lost->what());
     for (Sequence* sequence : plan.sequences) sequence->fail(std::current_exception());
     plan.sequences.clear();
     return;

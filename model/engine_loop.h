@@ -3,9 +3,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -27,6 +29,7 @@ class EngineLoop {
     std::size_t pages = 4096;  // of each group
     bool has_sliding_layers = true;
     SequenceRules rules;
+    std::function<void(const std::string& sentence)> device_lost = {};  // see EngineOptions
   };
 
   EngineLoop(const Setting& setting, std::unique_ptr<Forward> forward);
@@ -89,6 +92,7 @@ class EngineLoop {
   Scheduler scheduler_;
   std::vector<std::shared_ptr<Sequence>> sequences_;
   std::chrono::steady_clock::duration in_forward_{};
+  std::function<void(const std::string& sentence)> device_lost_;  // empty once told
 
   std::thread thread_;  // constant between start() and stop()
 };

@@ -11,7 +11,9 @@ namespace captiond {
 
 // The outcome of one output row. Spans are valid during the call that hands it over.
 struct RowResult {
-  std::span<const float> hidden;  // [hidden_size] after the final norm; the input of the head
+  // [hidden_size] after the final norm, the input of the head. Of kGreedy and kLogits it may be
+  // left empty, where it would cost time.
+  std::span<const float> hidden;
   // kGreedy and kLogits: whether every logit is finite. kGreedy: the first largest logit among the
   // ids that are not suppressed; meaningless when not finite.
   bool finite = true;
@@ -19,8 +21,8 @@ struct RowResult {
   std::span<const float> logits;  // kLogits: [vocab_size] float32, softcapped, nothing suppressed
 };
 
-// Called once for each head row and then for each output of the step, in order: `index` counts
-// through both.
+// Called once for each head row and then for each output of the step: `index` counts through both.
+// In order, but outputs that ask for the hidden state alone may come behind all others.
 using RowSink = std::function<void(std::size_t index, const RowResult& result)>;
 
 // The forward pass of the model over one step, with the storage of keys and values that pages stand
@@ -34,6 +36,7 @@ class Forward {
 
   // Computes all rows, writes their keys and values, then hands over what was asked for. Throws
   // std::exception when the pass fails: the rows' pages then hold rubbish, other pages are intact.
+  // DeviceLost: no later pass will succeed either.
   virtual void run(const Step& step, const RowSink& sink) = 0;
 
   // How long a GPU has computed for all steps so far, from its first copy of a step to its last; 0

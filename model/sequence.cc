@@ -260,6 +260,14 @@ std::size_t Sequence::plan(StepPlan& plan, std::size_t rows_max, bool oversize) 
   return rows + plan_generation(plan, rows_max - std::min(rows, rows_max), last_row_planned);
 }
 
+bool Sequence::last_row_wanted() const {
+  const Request* next = requests_.size() > 1 ? &requests_[1] : nullptr;
+  if (next != nullptr && std::holds_alternative<Generate>(next->what)) return true;
+  // A prompt ends in ids; should a generation follow a medium after all, it computes the row again.
+  return std::holds_alternative<AppendIds>(requests_.front().what) &&
+         (next == nullptr || !is_append(*next));
+}
+
 std::size_t Sequence::plan_append(StepPlan& plan, std::size_t rows_max, bool oversize) {
   const Request& front = requests_.front();
   const std::size_t left = positions_of(front) - front_done_;
@@ -290,8 +298,9 @@ std::size_t Sequence::plan_append(StepPlan& plan, std::size_t rows_max, bool ove
   }
   const auto* ids = std::get_if<AppendIds>(&front.what);
   const bool to_sink = sink_ && (ids == nullptr || !ids->generated);
+  const bool wanted = count == left && last_row_wanted();
   for (std::size_t i = 0; i < count; ++i) {
-    const bool last = i + 1 == count;
+    const bool last = wanted && i + 1 == count;
     if (!to_sink && !last) continue;
     OutputUse use{.sequence = this, .sink_position = {}, .last = last};
     if (to_sink) use.sink_position = length_ + i;

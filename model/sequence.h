@@ -113,6 +113,8 @@ class Sequence {
   std::uint64_t last_served = 0;  // when the scheduler last gave it rows; 0: never
 
  private:
+  // Whether somebody may want to go on right behind the request at the front.
+  bool last_row_wanted() const;
   std::size_t plan_append(StepPlan& plan, std::size_t rows_max, bool oversize);
   std::size_t plan_generation(StepPlan& plan, std::size_t rows_max, bool last_row_planned);
   StepSlice& add_slice(StepPlan& plan, std::size_t first, std::size_t count, SliceRows rows);

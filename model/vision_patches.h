@@ -12,6 +12,7 @@ namespace captiond {
 struct VisionPatches {
   static constexpr std::size_t kSide = 48;
   static constexpr std::size_t kBytesPerPatch = kSide * kSide * 3;
+  static constexpr std::size_t kPatchesMax = 1120;  // the largest published budget
   std::size_t rows = 0;
   std::size_t columns = 0;
   std::vector<std::uint8_t> pixels;  // rows * columns * kBytesPerPatch

@@ -452,6 +452,9 @@ BOOST_AUTO_TEST_CASE(requests_that_can_never_be_served_are_refused_with_numbers)
   refused([&] { context->append(AudioPatches{.samples = std::vector<float>(641)}); }, "641");
   refused([&] { context->append(toy_picture(0)); }, "empty");
   refused([&] { context->append(toy_picture(41)); }, "40");
+  VisionPatches large = toy_picture(39);
+  large.rows = 39;
+  refused([&] { context->append(large); }, "1521");
   VisionPatches torn = toy_picture(3);
   torn.pixels.pop_back();
   refused([&] { context->append(torn); }, "20735");
@@ -583,4 +586,18 @@ BOOST_AUTO_TEST_CASE(who_is_due_first_is_served_first) {
     const auto place = std::find(expected.begin(), expected.end(), names[i]) - expected.begin();
     BOOST_TEST(std::abs(place - static_cast<std::ptrdiff_t>(i)) <= 4);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_lost_device_is_told_once_and_ends_every_context) {
+  std::vector<std::string> told;
+  const auto engine =
+      open_toy({.before_step = [](const Step&) { throw DeviceLost("The toy GPU fell off."); },
+                .device_lost = [&](const std::string& sentence) { told.push_back(sentence); }});
+  for (int i = 0; i < 3; ++i) {
+    const auto context = engine->new_context();
+    context->append(toy_prompt(5, 1));
+    BOOST_CHECK_THROW(context->generate(tokens(3)).get(), DeviceLost);
+    BOOST_CHECK_THROW(context->flush().get(), DeviceLost);
+  }
+  BOOST_TEST(told == std::vector<std::string>{"The toy GPU fell off."});
 }

@@ -99,7 +99,9 @@ BOOST_AUTO_TEST_CASE(a_long_prompt_is_cut_where_the_step_is_full) {
     BOOST_TEST(plan.step.rows() == rows);
     if (rows == 0) break;
     BOOST_TEST(plan.step.slices.front().first_position + rows == sequence.length());
-    BOOST_TEST(plan.step.outputs.back().row == rows - 1);
+    // Only behind the whole prompt may somebody want to go on.
+    BOOST_TEST_REQUIRE(plan.step.outputs.size() == (rows == 8 ? 1U : 0U));
+    if (rows == 8) BOOST_TEST(plan.step.outputs.back().row == rows - 1);
   }
 }
 

@@ -151,7 +151,8 @@ class ToyEngine final : public Engine, public std::enable_shared_from_this<ToyEn
                                       .rules = {.sliding_window = Toy::kWindow,
                                                 .positions_max = Toy::kPositionsMax,
                                                 .stop = {Toy::kStop},
-                                                .suppressed = {}}};
+                                                .suppressed = {}},
+                                      .device_lost = options.device_lost};
     loop_ = std::make_shared<EngineLoop>(setting, std::make_unique<ToyForward>(options));
     EngineLoop::start(loop_);
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "model/engine.h"
@@ -36,6 +37,7 @@ struct ToyOptions {
   std::size_t step_rows_max = 64;
   std::size_t pages = 1024;
   std::function<void(const Step&)> before_step = {};  // on the engine's thread
+  std::function<void(const std::string&)> device_lost = {};
 };
 
 // An engine with that model behind the real loop, scheduler and pages.
