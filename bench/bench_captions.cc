@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -146,6 +147,10 @@ void add_options(CLI::App& app, captiond::EngineOptions& options, Setting& setti
       ->transform(CLI::CheckedTransformer(devices));
   app.add_option("--weights", options.weights, "bf16 (default), fp8, int8 or int4")
       ->transform(CLI::CheckedTransformer(formats));
+  const std::map<std::string, captiond::KvFormat> kv_formats = {{"bf16", captiond::KvFormat::kBf16},
+                                                                {"fp8", captiond::KvFormat::kFp8}};
+  app.add_option("--kv", options.kv, "keys and values: bf16 (default) or fp8")
+      ->transform(CLI::CheckedTransformer(kv_formats));
   app.add_option("--step-rows", options.step_rows_max, "rows of a step")->capture_default_str();
   app.add_option("--kv-positions", options.kv_positions, "KV budget; 0: for --most streams")
       ->capture_default_str();
@@ -164,13 +169,11 @@ void add_options(CLI::App& app, captiond::EngineOptions& options, Setting& setti
       ->capture_default_str();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Finds how many live caption streams a checkpoint carries on this machine.");
   captiond::EngineOptions options;
   options.device = Device::kCuda;
-  options.step_rows_max = 1024;
+  options.step_rows_max = 512;
   options.kv_positions = 0;
   Setting setting;
   CaptionLoad load;
@@ -196,15 +199,22 @@ int main(int argc, char** argv) {
                rates.read_bytes_per_s / 1e9, 2 * rates.multiply_adds_per_s / 1e12,
                2 * rates.fp8_multiply_adds_per_s / 1e12);
   const std::shared_ptr<Engine> engine = Engine::open(options);
-  const StepLimit limit(engine->config().text, rates, options.weights, cuda ? 2.0 : 4.0);
+  const double kv_bytes = options.kv == captiond::KvFormat::kFp8 ? 1.0 : cuda ? 2.0 : 4.0;
+  const StepLimit limit(engine->config().text, rates, options.weights, kv_bytes);
   std::fprintf(stderr,
                "a stream: %.0f rows a second, at most %zu positions; an update: %zu to %zu tokens\n"
                "%7s %8s %8s %8s %7s %7s %8s %9s %8s %9s %9s\n",
                CaptionStreams::rows_per_s(load), CaptionStreams::positions_max(load),
                load.tokens_least, load.tokens_most, "streams", "p50 ms", "p95 ms", "p99 ms",
                "missed", "busy", "GPU busy", "rows/s", "rows", "step ms", "host ms");
+  const std::size_t free_before = cuda ? captiond::device_free_bytes() : 0;
   Search search(*engine, load, setting);
   const std::size_t found = search.run();
+  if (cuda) {
+    std::fprintf(stderr, "GPU memory free after the start %.3f GB, now %.3f GB\n",
+                 static_cast<double>(free_before) / 1e9,
+                 static_cast<double>(captiond::device_free_bytes()) / 1e9);
+  }
   const double best = limit_streams(limit, load);
   std::fprintf(stderr, "%zu streams of %.0f that the rates allow: %.3f\n", found, best,
                static_cast<double>(found) / best);
@@ -214,4 +224,15 @@ int main(int argc, char** argv) {
   search.out["text_per_s"] = load.text_per_s;
   if (json) std::printf("%s\n", search.out.dump().c_str());
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_captions: %s\n", error.what());
+    return 1;
+  }
 }

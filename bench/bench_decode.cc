@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <functional>
 #include <future>
 #include <map>
@@ -122,9 +123,7 @@ class Bench {
   std::mt19937 random_{1};
 };
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Measures a checkpoint on one GPU beside the GPU's own limits.");
   captiond::EngineOptions options;
   std::string model;
@@ -151,6 +150,10 @@ int main(int argc, char** argv) {
       {"int4", captiond::WeightFormat::kInt4}};
   app.add_option("--weights", options.weights, "bf16 (default), fp8, int8 or int4")
       ->transform(CLI::CheckedTransformer(formats));
+  const std::map<std::string, captiond::KvFormat> kv_formats = {{"bf16", captiond::KvFormat::kBf16},
+                                                                {"fp8", captiond::KvFormat::kFp8}};
+  app.add_option("--kv", options.kv, "keys and values: bf16 (default) or fp8")
+      ->transform(CLI::CheckedTransformer(kv_formats));
   app.add_flag("--json", json, "print JSON to stdout as well");
   CLI11_PARSE(app, argc, argv);
   for (auto* sizes : {&batches, &long_batches, &lengths}) std::erase(*sizes, std::size_t{0});
@@ -169,7 +172,8 @@ int main(int argc, char** argv) {
   const double load_s = seconds_of([&] { engine = Engine::open(options); });
   std::fprintf(stderr, "opened in %.2f s\n%-8s %6s %8s %12s %12s %7s %8s\n", load_s, "what",
                "batch", "length", "measured /s", "limit /s", "ratio", "host ms");
-  const StepLimit limit(engine->config().text, rates, options.weights, 2.0);
+  const double kv_bytes = options.kv == captiond::KvFormat::kFp8 ? 1.0 : 2.0;
+  const StepLimit limit(engine->config().text, rates, options.weights, kv_bytes);
   Bench bench(*engine, limit, tokens);
   bench.out["load_s"] = load_s;
   bench.out["read_gb_s"] = rates.read_bytes_per_s / 1e9;
@@ -180,4 +184,15 @@ int main(int argc, char** argv) {
   for (const std::size_t length : lengths) bench.prefill(length);
   if (json) std::printf("%s\n", bench.out.dump().c_str());
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_decode: %s\n", error.what());
+    return 1;
+  }
 }

@@ -84,4 +84,11 @@ DeviceRates device_rates() {
   return rates;
 }
 
+std::size_t device_free_bytes() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  kernels::check_cuda(cudaMemGetInfo(&free, &total), "Asking for the GPU's memory");
+  return free;
+}
+
 }  // namespace captiond

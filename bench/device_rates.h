@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 namespace captiond {
 
 // What the GPU does at best, measured just before what is compared with it.
@@ -17,5 +19,8 @@ DeviceRates device_rates();
 // Of the CPU: reading memory, and float32 products at libtorch's own rate; what is not measured
 // stays 0. `threads` 0: as many as there are cores.
 DeviceRates host_rates(int threads);
+
+// Bytes of the GPU that nobody has taken; 0 in a build without CUDA.
+std::size_t device_free_bytes();
 
 }  // namespace captiond

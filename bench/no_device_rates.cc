@@ -9,4 +9,6 @@ DeviceRates device_rates() {
       "The device cuda was asked for, but this program was built without CUDA; use --device cpu.");
 }
 
+std::size_t device_free_bytes() { return 0; }
+
 }  // namespace captiond
