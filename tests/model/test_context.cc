@@ -587,17 +587,3 @@ BOOST_AUTO_TEST_CASE(who_is_due_first_is_served_first) {
     BOOST_TEST(std::abs(place - static_cast<std::ptrdiff_t>(i)) <= 4);
   }
 }
-
-BOOST_AUTO_TEST_CASE(a_lost_device_is_told_once_and_ends_every_context) {
-  std::vector<std::string> told;
-  const auto engine =
-      open_toy({.before_step = [](const Step&) { throw DeviceLost("The toy GPU fell off."); },
-                .device_lost = [&](const std::string& sentence) { told.push_back(sentence); }});
-  for (int i = 0; i < 3; ++i) {
-    const auto context = engine->new_context();
-    context->append(toy_prompt(5, 1));
-    BOOST_CHECK_THROW(context->generate(tokens(3)).get(), DeviceLost);
-    BOOST_CHECK_THROW(context->flush().get(), DeviceLost);
-  }
-  BOOST_TEST(told == std::vector<std::string>{"The toy GPU fell off."});
-}
