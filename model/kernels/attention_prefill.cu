@@ -8,13 +8,13 @@
 // the sums of 64 lines fill the registers of both, so each has half of the keys in the first
 // product and half of the dims in the second; weights are exchanged through shared memory.
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
 #include "model/kernels/prefill_fp8.h"
+#include "model/kernels/prefill_softmax.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/warpgroup_products.cuh"
 
@@ -53,29 +53,6 @@ struct Shared {
   float total[2][Shape<kDim>::kShared ? kTileLines : 1];
 };
 
-// The keys that a line, or a whole tile of lines, sees.
-struct Run {
-  int begin = 0;
-  int end = 0;
-};
-
-// 2^x, within 2 units in the last place; 0 below 2^-126.
-__device__ __forceinline__ float power_of_two(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
-// Keeps what an asynchronous product has written from being read before this point.
-template <int kCount>
-__device__ __forceinline__ void settle(float (&values)[kCount][4]) {
-#pragma unroll
-  for (int n = 0; n < kCount; ++n) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(values[n][i])::"memory");
-  }
-}
-
 // One block's work. A lane holds parts of two lines: lane / 4 of its warp's 16 and the one 8 below.
 template <int kDim>
 class Tile {
@@ -90,17 +67,8 @@ class Tile {
         first_head_(kv_head * sharing_),
         lane_(static_cast<int>(threadIdx.x) % 32),
         warp_(static_cast<int>(threadIdx.x) / 32 % 4),
-        group_(static_cast<int>(threadIdx.x) / 128) {
-    for (int i = 0; i < 2; ++i) {
-      const int row = line(i) / sharing_;
-      if (row >= rows_) continue;
-      const KvRow seen = work.rows[first_row + row];
-      run_[i] = {seen.first_key, seen.end_key};
-    }
-    const KvRow first = work.rows[first_row];
-    const KvRow last = work.rows[first_row + rows - 1];
-    all_ = {first.first_key, last.end_key};
-    common_ = {last.first_key, first.end_key};
+        group_(static_cast<int>(threadIdx.x) / 128),
+        softmax_(work.rows + first_row, rows, sharing_, {line(0), line(1)}) {
     copy_query();
   }
 
@@ -113,16 +81,17 @@ class Tile {
   }
 
   __device__ __forceinline__ void store() {
+    float totals[2] = {softmax_.total(0), softmax_.total(1)};
     if constexpr (Shape<kDim>::kShared) {
       // Each warpgroup has summed the weights of its own keys.
-      for (int i = 0; i < 2; ++i) shared_.total[group_][line(i)] = total_[i];
+      for (int i = 0; i < 2; ++i) shared_.total[group_][line(i)] = totals[i];
       __syncthreads();
-      for (int i = 0; i < 2; ++i) total_[i] = shared_.total[0][line(i)] + shared_.total[1][line(i)];
+      for (int i = 0; i < 2; ++i) totals[i] = shared_.total[0][line(i)] + shared_.total[1][line(i)];
     }
     for (int i = 0; i < 2; ++i) {
       const int row = line(i) / sharing_;
       if (row >= rows_) continue;
-      const float share = share_of(total_[i]);
+      const float share = share_of(totals[i]);
       __nv_bfloat16* out =
           work_.out + at(line(i)) + (Shape<kDim>::kShared ? group_ * 256 : 0) + lane_ % 4 * 2;
 #pragma unroll
@@ -139,7 +108,7 @@ class Tile {
 
   // Each warpgroup its own lines: the next scores and this product with the values run at once.
   __device__ __forceinline__ void run_apart(const KvSource& keys, const KvSource& values) {
-    const int first = all_.begin / kTileLines * kTileLines;
+    const int first = softmax_.all().begin / kTileLines * kTileLines;
     copy(shared_.keys[0], keys, first);
     commit_copies();
     copy(shared_.keys[1], keys, first + kTileLines);
@@ -154,12 +123,12 @@ class Tile {
     score(scores, shared_.keys[0]);
     commit_products();
     wait_for_products<0>();
-    settle(scores);
+    prefill::settle(scores);
     float rescale[2];
     weigh(scores, first, rescale);
     pack(weights, scores);
     int stage = 0;
-    for (int next = first + kTileLines; next < all_.end; next += kTileLines) {
+    for (int next = first + kTileLines; next < softmax_.all().end; next += kTileLines) {
       wait_for_copies<0>();
       show_to_products();
       __syncthreads();
@@ -172,11 +141,11 @@ class Tile {
       copy(shared_.values[stage ^ 1], values, next);
       commit_copies();
       wait_for_products<1>();
-      settle(scores);
+      prefill::settle(scores);
       weigh(scores, next, rescale);
       wait_for_products<0>();
-      settle(sum_);
-      scale_sums(rescale);
+      prefill::settle(sum_);
+      prefill::scale_sums(sum_, rescale);
       pack(weights, scores);
       stage ^= 1;
     }
@@ -187,17 +156,17 @@ class Tile {
     add_values(weights, shared_.values[stage]);
     commit_products();
     wait_for_products<0>();
-    settle(sum_);
+    prefill::settle(sum_);
   }
 
   // Both warpgroups the same lines.
   __device__ __forceinline__ void run_together(const KvSource& keys, const KvSource& values) {
-    const int first = all_.begin / kTileLines * kTileLines;
+    const int first = softmax_.all().begin / kTileLines * kTileLines;
     copy(shared_.keys[0], keys, first);
     commit_copies();
     copy(shared_.values[0], values, first);
     commit_copies();
-    for (int tile = first; tile < all_.end; tile += kTileLines) {
+    for (int tile = first; tile < softmax_.all().end; tile += kTileLines) {
       wait_for_copies<1>();
       show_to_products();
       __syncthreads();
@@ -206,12 +175,12 @@ class Tile {
       score(scores, shared_.keys[0]);
       commit_products();
       wait_for_products<0>();
-      settle(scores);
+      prefill::settle(scores);
       float rescale[2];
       weigh(scores, tile, rescale);  // with a barrier: the keys are free behind it
       copy(shared_.keys[0], keys, tile + kTileLines);
       commit_copies();
-      scale_sums(rescale);
+      prefill::scale_sums(sum_, rescale);
       share_weights(scores);
       wait_for_copies<1>();
       show_to_products();
@@ -220,7 +189,7 @@ class Tile {
       add_values(shared_.values[0]);
       commit_products();
       wait_for_products<0>();
-      settle(sum_);
+      prefill::settle(sum_);
       __syncthreads();
       copy(shared_.values[0], values, tile + kTileLines);
       commit_copies();
@@ -252,9 +221,9 @@ class Tile {
 
   __device__ __forceinline__ void copy(unsigned char* tile, const KvSource& source,
                                        int first) const {
-    if (first >= all_.end) return;
+    if (first >= softmax_.all().end) return;
     copy_keys<InPanels, kDim, kTileLines, kWarps, true>(shared_address(tile), source, first,
-                                                        all_.begin, all_.end);
+                                                        softmax_.all().begin, softmax_.all().end);
   }
 
   __device__ __forceinline__ void score(Scores& scores, const unsigned char* tile) const {
@@ -274,67 +243,18 @@ class Tile {
     }
   }
 
-  // What a line does not see becomes -inf.
-  __device__ __forceinline__ void hide(Scores& scores, int tile) const {
-    const int first = tile + (Shape<kDim>::kShared ? group_ * 32 : 0) + lane_ % 4 * 2;
-#pragma unroll
-    for (int n = 0; n < kParts; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int key = first + n * 8 + i % 2;
-        const Run& seen = run_[i / 2];
-        if (key < seen.begin || key >= seen.end) scores[n][i] = -INFINITY;
-      }
-    }
-  }
-
   // Scores become weights; `rescale` is what the sums so far have to be multiplied by.
   __device__ __forceinline__ void weigh(Scores& scores, int tile, float (&rescale)[2]) {
-    if (tile < common_.begin || tile + kTileLines > common_.end) hide(scores, tile);
-    float most[2] = {-INFINITY, -INFINITY};
-#pragma unroll
-    for (int n = 0; n < kParts; ++n) {
-      most[0] = fmaxf(most[0], fmaxf(scores[n][0], scores[n][1]));
-      most[1] = fmaxf(most[1], fmaxf(scores[n][2], scores[n][3]));
-    }
-#pragma unroll
-    for (float& value : most) value = quad_max(value);
-    if constexpr (Shape<kDim>::kShared) {
-      if (lane_ % 4 == 0) {
-        for (int i = 0; i < 2; ++i) shared_.most[group_][line(i)] = most[i];
+    const int first = tile + (Shape<kDim>::kShared ? group_ * Shape<kDim>::kKeysOfGroup : 0);
+    softmax_.weigh(scores, tile, first, 1.0F, rescale, [&](float(&most)[2]) {
+      if constexpr (Shape<kDim>::kShared) {
+        if (lane_ % 4 == 0) {
+          for (int i = 0; i < 2; ++i) shared_.most[group_][line(i)] = most[i];
+        }
+        __syncthreads();
+        for (int i = 0; i < 2; ++i) most[i] = fmaxf(most[i], shared_.most[1 - group_][line(i)]);
       }
-      __syncthreads();
-      for (int i = 0; i < 2; ++i) most[i] = fmaxf(most[i], shared_.most[1 - group_][line(i)]);
-    }
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      most[i] = fmaxf(most[i], most_[i]);
-      rescale[i] = weight_of(most_[i], most[i]);
-      most_[i] = most[i];
-      // While nothing has been seen all scores are -inf (or NaN), and so are their exponents.
-      most[i] = most[i] == -INFINITY ? 0.0F : most[i] * kLog2E;
-    }
-    float total[2] = {};
-#pragma unroll
-    for (int n = 0; n < kParts; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        scores[n][i] = power_of_two(fmaf(scores[n][i], kLog2E, -most[i / 2]));
-        total[i / 2] += scores[n][i];
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < 2; ++i) total_[i] = total_[i] * rescale[i] + quad_sum(total[i]);
-  }
-
-  __device__ __forceinline__ void scale_sums(const float (&rescale)[2]) {
-    // Mostly no line of the warp has found a greater score.
-    if (__all_sync(0xffffffffU, rescale[0] == 1.0F && rescale[1] == 1.0F)) return;
-#pragma unroll
-    for (int n = 0; n < 32; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) sum_[n][i] *= rescale[i / 2];
-    }
+    });
   }
 
   // The weights as the left side of products, in registers: steps of 16 keys.
@@ -393,11 +313,7 @@ class Tile {
   const int lane_;
   const int warp_;   // of the warpgroup
   const int group_;  // which warpgroup
-  Run run_[2];
-  Run all_;     // what any line sees
-  Run common_;  // what every line sees
-  float most_[2] = {-INFINITY, -INFINITY};
-  float total_[2] = {};
+  prefill::Softmax<kParts, kTileLines> softmax_;
   float sum_[32][4] = {};  // of 256 dims
 };
 
