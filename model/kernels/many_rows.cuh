@@ -227,7 +227,7 @@ __device__ __forceinline__ void take_blocks(const TileRing<Shape>& ring,
 #pragma unroll
     for (int j = 0; j < 4; ++j) sum[i][j] = 0.0F;
   if constexpr (Products::kShortChains) {
-    constexpr int kChain = 2;
+    constexpr int kChain = 2;  // K-blocks; one costs as much time, more would cost digits
     for (int block = 0; block + kChain <= blocks; block += kChain)
       add_chain<Products, kChain>(ring, place, sum);
     if (blocks % kChain != 0) add_chain<Products, 1>(ring, place, sum);

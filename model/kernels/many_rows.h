@@ -29,7 +29,7 @@ struct ManyRows {
 // bytes. A row's bits depend neither on the other rows nor on their number, but on `blocks`.
 //
 // All enqueue and return, allocate nothing, and return cudaErrorInvalidValue for a bad shape, else
-// the launch status.
+// the launch status. They throw std::invalid_argument where TensorMaps does.
 
 // y [rows, out].
 [[nodiscard]] cudaError_t linear_many(const Matrix& w, const ManyRows& x, __nv_bfloat16* y,
