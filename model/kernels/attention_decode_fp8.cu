@@ -53,9 +53,10 @@ class Attending {
     meet();
   }
 
+  // `same_query`: the item before was of the same row and KV head.
   __device__ void run(const Item& item, bool same_query) {
     if (!same_query) load_query(item);
-    run(item, -1);
+    attend(item, -1);
   }
 
   // The same with queries, and the key and value of the row's own position, from projections.
@@ -63,7 +64,7 @@ class Attending {
   __device__ void run_fresh(const Item& item, const RotateAndStore& rotate) {
     const bool last = item.split + 1 == item.splits;
     make_fresh(item, rotate, last);
-    run(item, last ? item.seen.position : -1);
+    attend(item, last ? item.seen.position : -1);
   }
   __device__ void prepare(const Item& item, const RotateAndStore& rotate) {
     turn_.compute(rotate, item.seen.position);
@@ -73,7 +74,7 @@ class Attending {
   using Head = RotaryHead<kDim / 64, 1>;
 
   // `fresh`: the position whose key and value are in shared.fresh, or none.
-  __device__ void run(const Item& item, int fresh) {
+  __device__ void attend(const Item& item, int fresh) {
     forget();
     for (int page = item.begin; page < item.end; page += kTilePages) {
       const int pages = min(kTilePages, item.end - page);
@@ -157,8 +158,7 @@ class Attending {
       if (is_value) {
         values = normed<false>(values, weight, scale);
         slot.store_value(values);
-        store_fp8<1>(values, kHalf, kFp8ValueScale,
-                     [&](int dim) { return shared_.fresh[1] + dim; });
+        store_fp8(values, kHalf, kFp8ValueScale, [&](int dim) { return shared_.fresh[1] + dim; });
         continue;
       }
       values = normed<true>(values, weight, scale);
@@ -168,8 +168,8 @@ class Attending {
         continue;
       }
       slot.store_key(values);
-      store_fp8<1>(values, kHalf, rotate.kv.key_scale,
-                   [&](int dim) { return shared_.fresh[0] + dim; });
+      store_fp8(values, kHalf, rotate.kv.key_scale,
+                [&](int dim) { return shared_.fresh[0] + dim; });
     }
     show_to_products();
     meet();
@@ -292,33 +292,15 @@ class Attending {
     }
   }
 
-  // Values that the row does not see are somebody else's or nobody's, and 0 * NaN would be NaN:
-  // they become zero. So do pages that are not there.
+  // Values that the row does not see, and pages that are not there, become zero.
   __device__ void hide_values(const KvRow& seen, int page, int pages) {
-    if (page * kPage >= seen.first_key && (page + pages) * kPage <= seen.end_key &&
-        pages == kTilePages) {
-      return;
-    }
+    const int end = min(seen.end_key, (page + pages) * kPage);
+    if (page * kPage >= seen.first_key && (page + kTilePages) * kPage <= end) return;
     for (int p = 0; p < kTilePages; ++p) {
       const int first = (page + p) * kPage;
-      if (p < pages && first >= seen.first_key && first + kPage <= seen.end_key) continue;
-      unsigned mask[4] = {};
-#pragma unroll
-      for (int line = 0; line < kPage; ++line) {
-        const bool valid =
-            p < pages && first + line >= seen.first_key && first + line < seen.end_key;
-        const int place = fp8_place(line);
-        if (valid) mask[place / 4] |= 0xffU << (place % 4 * 8);
-      }
-      auto* pieces = reinterpret_cast<uint4*>(shared_.values[place_.stage] + p * Of::kHalf);
-      for (int dim = static_cast<int>(threadIdx.x); dim < kDim; dim += kAttending) {
-        uint4 piece = pieces[dim];
-        piece.x &= mask[0];
-        piece.y &= mask[1];
-        piece.z &= mask[2];
-        piece.w &= mask[3];
-        pieces[dim] = piece;
-      }
+      if (first >= seen.first_key && first + kPage <= end) continue;
+      fp8::clear_values<kDim>(shared_.values[place_.stage] + p * Of::kHalf, first, seen.first_key,
+                              end, static_cast<int>(threadIdx.x), kAttending);
     }
   }
 

@@ -137,35 +137,18 @@ class Copying {
     }
   }
 
-  // Values that nobody sees are somebody else's or nobody's, and 0 * NaN would be NaN: they become
-  // zero. The first and the last tile wait for it.
+  // Values that nobody sees become zero. The first and the last tile wait for it.
   __device__ void fetch_edge(int tile, int id) {
     unsigned char* to = shared_.values[place_.stage];
     fetch(to, 1, tile, id, shared_.values_landed[place_.stage]);
     // This barrier has a phase for each edge of this stage.
-    unsigned& parity = landed_;
-    fp8::wait_at(shared_.values_landed[place_.stage], parity >> place_.stage & 1U);
-    parity ^= 1U << place_.stage;
+    fp8::wait_at(shared_.values_landed[place_.stage], landed_ >> place_.stage & 1U);
+    landed_ ^= 1U << place_.stage;
     for (int page = 0; page < kTilePages; ++page) {
       const int first = tile + page * kPage;
       if (first >= work_.begin && first + kPage <= work_.end) continue;
-      unsigned mask[4] = {};
-#pragma unroll
-      for (int line = 0; line < kPage; ++line) {
-        const int place = fp8_place(line);
-        if (first + line >= work_.begin && first + line < work_.end) {
-          mask[place / 4] |= 0xffU << (place % 4 * 8);
-        }
-      }
-      auto* pieces = reinterpret_cast<uint4*>(to + static_cast<unsigned>(page) * Of::kHalf);
-      for (int dim = lane_; dim < kDim; dim += 32) {
-        uint4 piece = pieces[dim];
-        piece.x &= mask[0];
-        piece.y &= mask[1];
-        piece.z &= mask[2];
-        piece.w &= mask[3];
-        pieces[dim] = piece;
-      }
+      fp8::clear_values<kDim>(to + static_cast<unsigned>(page) * Of::kHalf, first, work_.begin,
+                              work_.end, lane_, 32);
     }
     show_to_products();
     __syncwarp();

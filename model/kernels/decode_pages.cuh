@@ -26,8 +26,8 @@ struct Shape {
   static constexpr int kHeads = kColumns / 2;
   static constexpr int kGroups = kColumns / 8;     // of eight columns: four heads
   static constexpr unsigned kHalf = kPage * kDim;  // bytes of a page's keys or values
-  // Fewer blocks with deeper rings: three with two stages took 160 us instead of 121 (100 rows, 1K,
-  // H200).
+  // Fewer blocks with deeper rings: three with two stages took 160 us instead of 121 for a sliding
+  // layer of the 12B and 100 rows at 1K (bench_attention, H200).
   static constexpr int kBlocksOfMultiprocessor = kDim == 256 && kColumns == 8 ? 2 : 1;
   static constexpr int kStages = 3;  // of the rings of keys and values
 };
@@ -63,7 +63,8 @@ struct Shared {
   unsigned char values[Shape<kDim, kColumns>::kStages][kTilePages * kPage * kDim];
   unsigned char query[kDim / 16][kColumns][16];
   unsigned char weights[kTilePages][kColumns][16];
-  unsigned char fresh[2][kDim];  // key and value of a position that is not in its page yet
+  // Key and value of a position that is not in its page yet.
+  alignas(16) unsigned char fresh[2][kDim];
   float most[4][Shape<kDim, kColumns>::kHeads];   // by warp
   float total[4][Shape<kDim, kColumns>::kHeads];  // by warp
   KvRow rows[kRowsMax];
@@ -135,12 +136,11 @@ class Line {
   // Indexes ascend from call to call of a thread.
   __device__ Item at(int index) {
     while (shared_.first[row_ + 1] * kv_heads_ <= index) ++row_;
-    const int low = row_;
     Item item;
-    item.row = low;
-    item.seen = shared_.rows[low];
+    item.row = row_;
+    item.seen = shared_.rows[row_];
     const Splits splits = splits_of(item.seen);
-    const int within = index - shared_.first[low] * kv_heads_;
+    const int within = index - shared_.first[row_] * kv_heads_;
     item.splits = splits.count;
     item.kv_head = within / splits.count;
     item.split = within % splits.count;

@@ -2,11 +2,12 @@
 
 #include <cstdint>
 
+#include "model/kernels/kv_layer.h"
 #include "model/kernels/tensor_core.cuh"
 
 // What attention over fp8 pages is made of: barriers in shared memory at which copies by the bulk
-// engine arrive, and products of a warpgroup with e4m3 on both sides, from shared memory without
-// swizzle. Source: PTX ISA, sections mbarrier, cp.async.bulk and wgmma.
+// engine arrive, pages there, and products of a warpgroup with e4m3 on both sides, from shared
+// memory without swizzle. Source: PTX ISA, sections mbarrier, cp.async.bulk and wgmma.
 
 namespace captiond::kernels::fp8 {
 
@@ -61,6 +62,29 @@ struct RingPlace {
     parity ^= 1U;
   }
 };
+
+// Of a page's values in shared memory, whose first position is `first`, those outside of begin …
+// end - 1 become zero, by `threads` threads: they are somebody else's or nobody's, and 0 * NaN
+// would be NaN.
+template <int kDim>
+__device__ __forceinline__ void clear_values(unsigned char* values, int first, int begin, int end,
+                                             int thread, int threads) {
+  unsigned mask[4] = {};
+#pragma unroll
+  for (int line = 0; line < kKvPagePositions; ++line) {
+    const int place = fp8_place(line);
+    if (first + line >= begin && first + line < end) mask[place / 4] |= 0xffU << (place % 4 * 8);
+  }
+  auto* pieces = reinterpret_cast<uint4*>(values);
+  for (int dim = thread; dim < kDim; dim += threads) {
+    uint4 piece = pieces[dim];
+    piece.x &= mask[0];
+    piece.y &= mask[1];
+    piece.z &= mask[2];
+    piece.w &= mask[3];
+    pieces[dim] = piece;
+  }
+}
 
 // Names an operand of core matrices (eight lines of 16 bytes, one after another): `along` bytes
 // from one to the next along the sum, `across` bytes to the next eight lines.

@@ -155,28 +155,26 @@ class Bf16Slot {
   __nv_bfloat16* key_;
 };
 
-// A head as e4m3, where to(dim) says that it and the dims beside it stand `kApart` bytes apart.
-template <int kApart, int kVector, int kSteps, typename To>
+// Four numbers of a lane, times `scale`, as e4m3.
+__device__ inline unsigned four_in_fp8(const float* from, float scale) {
+  return fp8::narrowed(from[0] * scale, from[1] * scale) |
+         static_cast<unsigned>(fp8::narrowed(from[2] * scale, from[3] * scale)) << 16;
+}
+
+// A head, times `scale`, as e4m3 to where to(dim) says for a lane's first dims.
+template <int kVector, int kSteps, typename To>
 __device__ void store_fp8(const RotaryHead<kVector, kSteps>& head, int half, float scale, To to) {
   const auto store_part = [&](const float(&from)[kVector], int dim) {
-    alignas(kVector) unsigned char bytes[kVector];
-#pragma unroll
-    for (int i = 0; i < kVector; i += 2) {
-      const unsigned short pair = fp8::narrowed(
-          from[i] * scale, i + 1 < kVector ? from[i + 1 < kVector ? i + 1 : i] * scale : 0.0F);
-      bytes[i] = static_cast<unsigned char>(pair & 0xffU);
-      if (i + 1 < kVector)
-        bytes[i + 1 < kVector ? i + 1 : i] = static_cast<unsigned char>(pair >> 8U);
-    }
-    unsigned char* at = to(dim);
-    if constexpr (kApart == 1 && kVector > 1) {
-      struct alignas(kVector) Part {
-        unsigned char bytes[kVector];
-      };
-      *reinterpret_cast<Part*>(at) = *reinterpret_cast<const Part*>(bytes);
+    if constexpr (kVector == 1) {
+      *to(dim) = static_cast<unsigned char>(fp8::narrowed(from[0] * scale, 0.0F) & 0xffU);
     } else {
+      struct alignas(kVector) Words {
+        unsigned words[kVector / 4];
+      };
+      Words out;
 #pragma unroll
-      for (int i = 0; i < kVector; ++i) at[i * kApart] = bytes[i];
+      for (int w = 0; w < kVector / 4; ++w) out.words[w] = four_in_fp8(from + 4 * w, scale);
+      *reinterpret_cast<Words*>(to(dim)) = out;
     }
   };
 #pragma unroll
@@ -201,14 +199,13 @@ class Fp8Slot {
   }
   template <int kVector, int kSteps>
   __device__ void store_key(const RotaryHead<kVector, kSteps>& head) const {
-    store_fp8<1>(head, dim_ / 2, scale_,
-                 [&](int dim) { return keys_ + fp8_key_offset(line_, dim, dim_); });
+    store_fp8(head, dim_ / 2, scale_,
+              [&](int dim) { return keys_ + fp8_key_offset(line_, dim, dim_); });
   }
   template <int kVector, int kSteps>
   __device__ void store_value(const RotaryHead<kVector, kSteps>& head) const {
     if constexpr (kVector == 1) {
-      store_fp8<kKvPagePositions>(head, dim_ / 2, kFp8ValueScale,
-                                  [&](int dim) { return value_at(dim); });
+      store_fp8(head, dim_ / 2, kFp8ValueScale, [&](int dim) { return value_at(dim); });
     } else {
       store_across(head.low[0], 0);
       store_across(head.high[0], dim_ / 2);
@@ -229,12 +226,7 @@ class Fp8Slot {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     unsigned words[kWords];
 #pragma unroll
-    for (int w = 0; w < kWords; ++w) {
-      const float* x = &from[4 * w];
-      words[w] = fp8::narrowed(x[0] * kFp8ValueScale, x[1] * kFp8ValueScale) |
-                 static_cast<unsigned>(fp8::narrowed(x[2] * kFp8ValueScale, x[3] * kFp8ValueScale))
-                     << 16;
-    }
+    for (int w = 0; w < kWords; ++w) words[w] = four_in_fp8(from + 4 * w, kFp8ValueScale);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
       const int dim = i * 32 + lane;
