@@ -317,7 +317,7 @@ class Step {
   std::vector<Matrix> matrices_[std::size(kCases)];
   std::vector<std::unique_ptr<Buffer>> buffers_;
   Buffer hidden_{std::size_t{kStepRows} * kHidden * 2}, wide_{std::size_t{kStepRows} * kInner * 2},
-      weight_{kHidden * 2}, choices_{std::size_t{kStepRows} * 8};
+      weight_{std::size_t{kHidden} * 2}, choices_{std::size_t{kStepRows} * 8};
   std::unique_ptr<Buffer> workspace_;
   std::size_t workspace_bytes_ = 0;
   double bytes_ = 0;

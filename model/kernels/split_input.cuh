@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include <cuda_bf16.h>
@@ -14,7 +15,7 @@
 // Of every block of inputs that shares a scale, E is the exponent of the bf16 number that follows
 // the largest value. The integer formats take x as v = round(x * 2^(14 - E)), at most 32,512, in
 // two bytes 256 * high + low: exact for every bf16 value down to 2^(E - 7), off by at most
-// 2^(E - 15), which is 2^-14 of the largest value at worst. fp8 takes x * 2^(14 - E) in float16,
+// 2^(E - 15), about 2^-15 of the largest value. fp8 takes x * 2^(14 - E) in float16,
 // exact down to 2^(E - 31). A block with a value that is not finite has the scale NaN, and so has
 // all that is made of it.
 //

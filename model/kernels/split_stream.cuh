@@ -23,6 +23,8 @@
 // int4 a third stage of the rings (2.3 ms), cost for the same reason.
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <iterator>
 
 #include "model/kernels/split_input.cuh"
@@ -96,17 +98,18 @@ struct LaneInput {
   }
 };
 
-// Each adds the products of one K-block times `scale` to `sums`, says which of these belong to the
-// rows g and g + 8 of W, and where in a piece the lane finds what it multiplies for row `row`.
 struct TwoSums {
-  float of_row[2] = {};
+  float of_row[2] = {};  // g and g + 8 of W
 };
+
+// Of each format: the stages of a warp's ring, the sums it keeps, where in a piece a lane finds
+// what it multiplies for row `row` of x, and the products of one K-block, added times `scale`.
 
 struct Int8Products {
   using Weights = Int8Weights;
   using Input = Int8Input;
-  static constexpr int kStages = 3;
   using Sums = TwoSums;
+  static constexpr int kStages = 3;
 
   static __device__ int place(int lane, int row) {
     return row * kSplitPiece + lane / 4 % 2 * kSplitInputs + lane % 4 * 16;
@@ -128,8 +131,8 @@ struct Int8Products {
 struct Int4Products {
   using Weights = Int4Weights;
   using Input = Int4Input;
-  static constexpr int kStages = 2;
   using Sums = TwoSums;
+  static constexpr int kStages = 2;
 
   static __device__ int place(int lane, int row) { return Int8Products::place(lane, row); }
 
@@ -165,8 +168,8 @@ struct Int4Products {
 struct Fp8Products {
   using Weights = Fp8Weights;
   using Input = Fp8Input;
-  static constexpr int kStages = 3;
   using Sums = TwoSums;
+  static constexpr int kStages = 3;
 
   // Both columns of a row hold the same.
   static __device__ int place(int lane, int row) { return row * kSplitPiece + lane % 4 * 32; }
@@ -233,14 +236,12 @@ class SplitDeal {
     const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
     const int each = all / blocks, more = all % blocks;
     begin_ = block * each + min(block, more);
-    items_ = each + (block < more ? 1 : 0);
-    passes_ = (items_ + kInPass - 1) / kInPass;
-    each_ = items_ / (passes_ * kSplitGroups);
-    more_ = items_ % (passes_ * kSplitGroups);
+    const int items = each + (block < more ? 1 : 0);
+    passes_ = (items + kInPass - 1) / kInPass;
+    each_ = items / (passes_ * kSplitGroups);
+    more_ = items % (passes_ * kSplitGroups);
   }
   __device__ int passes() const { return passes_; }
-  __device__ int begin() const { return begin_; }
-  __device__ int items() const { return items_; }
 
   // The row of W at g (`side` 0) or g + 8 (1) of the 16 of a group, or -1.
   __device__ __forceinline__ int row(int pass, int group, int side, int g) const {
@@ -250,7 +251,7 @@ class SplitDeal {
   }
 
  private:
-  int begin_, items_, passes_, each_, more_, out_;
+  int begin_, passes_, each_, more_, out_;
 };
 
 // One warp's stream of weights: its K-blocks of its 16 rows in every pass, one stage a block.
