@@ -68,7 +68,7 @@ class Fp8Head {
   }
 
  private:
-  __device__ float at(int position, int half, std::size_t offset) const {
+  __device__ float at(int position, int half, int offset) const {
     const auto* page = static_cast<const unsigned char*>(kv_.base) +
                        pages_[position / kKvPagePositions] * kv_.page_bytes();
     return fp8::widened(page[(kv_head_ * 2 + half) * kv_.fp8_half_bytes() + offset]).x;

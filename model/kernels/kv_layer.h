@@ -49,7 +49,8 @@ struct KvLayer {
   }
   // Keys, or values, of one head in an fp8 page.
   __host__ __device__ constexpr std::size_t fp8_half_bytes() const {
-    return std::size_t{kKvPagePositions} * ((head_dim + 15) / 16 * 16);
+    const int padded = (head_dim + 15) / 16 * 16;
+    return std::size_t{kKvPagePositions} * static_cast<std::size_t>(padded);
   }
   __host__ __device__ constexpr std::size_t page_bytes() const {
     return format == KvFormat::kBf16 ? page_values() * sizeof(__nv_bfloat16)
@@ -64,13 +65,12 @@ __host__ __device__ constexpr int fp8_place(int line) {
   return line % 8 / 2 * 4 + line / 8 * 2 + line % 2;
 }
 // Bytes from the beginning of a head's keys (or values) to one number.
-__host__ __device__ constexpr std::size_t fp8_key_offset(int line, int dim, int head_dim) {
+__host__ __device__ constexpr int fp8_key_offset(int line, int dim, int head_dim) {
   const int padded = (head_dim + 15) / 16 * 16;
-  return static_cast<std::size_t>(line / 8 * 8 * padded + dim / 16 * 128 + line % 8 * 16 +
-                                  dim % 16);
+  return line / 8 * 8 * padded + dim / 16 * 128 + line % 8 * 16 + dim % 16;
 }
-__host__ __device__ constexpr std::size_t fp8_value_offset(int line, int dim) {
-  return static_cast<std::size_t>(dim * kKvPagePositions + fp8_place(line));
+__host__ __device__ constexpr int fp8_value_offset(int line, int dim) {
+  return dim * kKvPagePositions + fp8_place(line);
 }
 
 // One row of a step on the layers of one group, as the kernels need it. 16 bytes; the host fills an
