@@ -74,7 +74,7 @@ struct Result {
   std::vector<unsigned char> kv;
 };
 
-// Keys are of up to sqrt(510) * 0.12 here.
+// Random keys stay below 4 here.
 constexpr float kKeyScale = 64.0F;
 
 Result run(const Step& step, std::size_t first_row, std::size_t count) {
