@@ -9,7 +9,6 @@
 #include "model/check.h"
 
 namespace captiond {
-namespace {}  // namespace
 
 std::runtime_error logits_not_finite(std::size_t position) {
   return std::runtime_error(
