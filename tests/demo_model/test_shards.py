@@ -56,6 +56,23 @@ class Shards(unittest.TestCase):
         self.assertEqual(names, ["checkpoint"])
         self.assertEqual(json.loads((self.path / "state.json").read_text())["shards"], 1)
 
+    def test_a_mixture_is_the_mean_and_keeps_what_it_is_told_to_of_the_first(self):
+        import torch
+
+        from tools.demo_model import shards
+        folders = []
+        for number in range(2):
+            folders.append(pathlib.Path(self.folder.name) / f"part-{number}")
+            named = [(name, torch.full_like(parameter, 1.0 + number)) for name, parameter in
+                     self.network.named_parameters()]
+            shards.save(folders[-1], named, {"steps": number})
+        mixed = dict(shards.mixed([(folders[0], 0.75), (folders[1], 0.25)], self.network, kept=("1.",)))
+        self.assertEqual(set(mixed), {name for name, _ in self.network.named_parameters()})
+        for name, tensor in mixed.items():
+            self.assertTrue((tensor == (1.0 if name.startswith("1.") else 1.25)).all(), name)
+        with self.assertRaisesRegex(ValueError, "instead of 1"):
+            shards.mixed([(folders[0], 0.75)], self.network)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -29,6 +29,22 @@ def add_picture_commands(commands):
     clip.add_argument("--out", default="assets/samples/radio.webm")
 
 
+def add_evaluate(commands):
+    """The command `evaluate`."""
+    evaluate = commands.add_parser("evaluate", help="word error rates of a Hugging Face folder")
+    evaluate.add_argument("--model", default="assets/demo-model")
+    evaluate.add_argument("--set", default="assets/evaluation/english.zip")
+    evaluate.add_argument("--device", default="cpu")
+    evaluate.add_argument("--peer", action="store_true", help="of pocketsphinx instead of the folder")
+    evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
+    evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
+    evaluate.add_argument("--unseen-engine", help="folder of espeak-ng: also its MBROLA voices, which must be installed")
+    evaluate.add_argument("--unseen-voice", help="folder of an unpacked Piper voice: also that; espeak-ng in --espeak")
+    evaluate.add_argument("--espeak", default="/", help="where espeak-ng is unpacked")
+    evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
+    evaluate.add_argument("--out", help="also write every transcript to this file")
+
+
 def parser():
     root = argparse.ArgumentParser(prog="tools.demo_model", description=__doc__)
     root.add_argument("--config", default=pathlib.Path(__file__).with_name("english.yaml"))
@@ -62,6 +78,9 @@ def parser():
     export = commands.add_parser("export", help="shards to a Hugging Face folder")
     export.add_argument("checkpoint")
     export.add_argument("folder")
+    mix = commands.add_parser("mix", help="shards of the mean of several checkpoints of a run")
+    mix.add_argument("out")
+    mix.add_argument("parts", nargs="+", metavar="FOLDER:SHARE", help="the first gives the picture embedder")
     pack = commands.add_parser("pack", help="what a run needs on a machine without a network")
     pack.add_argument("--out", default="build/demo_model/carry")
     pack.add_argument("wheels", nargs="*", type=pathlib.Path, help="python packages that it lacks")
@@ -84,18 +103,7 @@ def parser():
     scores.add_argument("--set", default="assets/evaluation/translation.zip")
     scores.add_argument("--cascade", action="store_true", help="also pocketsphinx and apertium")
     scores.add_argument("--out")
-    evaluate = commands.add_parser("evaluate", help="word error rates of a Hugging Face folder")
-    evaluate.add_argument("--model", default="assets/demo-model")
-    evaluate.add_argument("--set", default="assets/evaluation/english.zip")
-    evaluate.add_argument("--device", default="cpu")
-    evaluate.add_argument("--peer", action="store_true", help="of pocketsphinx instead of the folder")
-    evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
-    evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
-    evaluate.add_argument("--unseen-engine", help="folder of espeak-ng: also its MBROLA voices, which must be installed")
-    evaluate.add_argument("--unseen-voice", help="folder of an unpacked Piper voice: also that; espeak-ng in --espeak")
-    evaluate.add_argument("--espeak", default="/", help="where espeak-ng is unpacked")
-    evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
-    evaluate.add_argument("--out", help="also write every transcript to this file")
+    add_evaluate(commands)
     return root
 
 
@@ -220,6 +228,9 @@ def run(arguments, config, work):
     elif command == "pack-people":
         from . import game_voices
         game_voices.pack(pathlib.Path(arguments.root) / game_voices.ARCHIVE, work / config["text"]["people"])
+    elif command == "mix":
+        from . import export
+        export.mix(config, arguments.parts, work / "tokenizer.json", arguments.out)
     elif command == "export":
         from . import export
         export.export(config, arguments.checkpoint, work / "tokenizer.json", arguments.folder)

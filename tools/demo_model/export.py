@@ -93,6 +93,15 @@ def write(config, network, tokenizer_path, folder):
     print(f"{folder}: {(folder / 'model.safetensors').stat().st_size / 1e6:.1f} MB")
 
 
+def mix(config, parts, tokenizer_path, out):
+    """Shards of the mean of several checkpoints; parts: FOLDER:SHARE each."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_path))
+    network = Decoder(config["model"], tokenizer.get_vocab_size(), len(batches.LETTERS))
+    pairs = [(folder, float(share)) for folder, _, share in (part.rpartition(":") for part in parts)]
+    shards.save(out, shards.mixed(pairs, network), {"mixed": parts})
+    print(f"{out}: the mean of {len(pairs)} checkpoints")
+
+
 def export(config, checkpoint, tokenizer_path, folder):
     """Shards of a training run -> Hugging Face folder."""
     tokenizer = Tokenizer.from_file(str(tokenizer_path))

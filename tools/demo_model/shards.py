@@ -69,6 +69,18 @@ def load(folder, network):
     return whole(tensors), state
 
 
+def mixed(parts, network, kept=("vision.", "things.")):
+    """(name, tensor) of every parameter: the mean of checkpoints of one run, or of runs that began
+    alike. parts: (folder, share) pairs, whose shares add up to one; parameters whose names begin as in
+    `kept` are those of the first."""
+    if abs(sum(share for _, share in parts) - 1) > 1e-6:
+        raise ValueError(f"the shares of the checkpoints add up to {sum(share for _, share in parts)} instead of 1")
+    loaded = [(load(folder, network)[0], share) for folder, share in parts]
+    first = loaded[0][0]
+    return [(name, first[name].float() if name.startswith(kept)
+             else sum(share * tensors[name].float() for tensors, share in loaded)) for name in first]
+
+
 def replace(folder, write):
     """Puts a checkpoint folder in the place of the last one; whoever copies it meanwhile finds a
     state.json with the shards that it names."""
