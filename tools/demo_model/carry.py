@@ -28,7 +28,7 @@ WANTED_DATA = (*(f"{LIBRARIES}/espeak-ng-data/{name}" for name in (
     *(f"usr/share/pico/lang/{name}.bin" for name in ("en-US_ta", "en-US_lh0_sg", "en-GB_ta", "en-GB_kh0_sg")))
 UNWANTED = "/16000/"               # RHVoice reads its 24 kHz voices
 TABLES = ("sentences.tsv", "phonemes.tsv", "parallel.tsv", "tokenizer.json")
-HELPER_HEAD = pathlib.Path(__file__).with_name("letters.safetensors")    # of the first checkpoint, for CTC
+HELPER_HEAD = pathlib.Path(__file__).with_name("letters.safetensors")    # heads of the helper losses of the shipped checkpoint
 
 
 def compressed(path, out):
