@@ -5,8 +5,10 @@
 #include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -110,16 +112,41 @@ BOOST_AUTO_TEST_CASE(without_a_model_named_the_shipped_one_is_taken) {
 }
 
 BOOST_AUTO_TEST_CASE(the_film_is_captioned_as_the_demo_shows_it) {
-  const auto outcome = captiond::test::run(
-      {captiond::test::program(), "transcribe", "--partials", "assets/samples/radio.webm"});
+  const auto outcome =
+      captiond::test::run({captiond::test::program(), "transcribe", "--translate", "German",
+                           "--scenes", "5", "--partials", "assets/samples/radio.webm"});
   BOOST_TEST(outcome.code == 0, outcome.err);
+  // Kind ("en", "de", "scene") → texts, in order.
+  std::map<std::string, std::vector<std::string>> told;
+  std::string last_time;
   std::istringstream lines(outcome.out);
-  std::vector<std::string> finals;
   for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("~ ")) finals.push_back(line);
+    if (line.starts_with("~ ")) continue;
+    std::istringstream fields(line);
+    std::string time, kind, text;
+    fields >> time >> kind >> std::ws;
+    std::getline(fields, text);
+    told[kind].push_back(text);
+    if (kind == "de") continue;
+    BOOST_TEST(last_time <= time, line);
+    last_time = time;
   }
   const auto said = words_of(content("assets/samples/radio.txt"));
-  const auto heard = words_of(joined(finals));
+  const auto heard = joined(told["en"]);
   BOOST_TEST(said.size() > 100u);
-  BOOST_TEST(word_errors(said, heard) * 4 <= said.size(), joined(finals));
+  BOOST_TEST(word_errors(said, words_of(heard)) * 4 <= said.size(), heard);
+
+  const auto german = words_of(content("assets/samples/radio.de.txt"));
+  const auto translated = joined(told["de"]);
+  BOOST_TEST(told["de"].size() == told["en"].size());
+  BOOST_TEST(word_errors(german, words_of(translated)) * 3 <= german.size(), translated);
+
+  std::vector<std::string> there;
+  std::istringstream scenes(content("assets/samples/radio.scenes.txt"));
+  for (std::string line; std::getline(scenes, line);)
+    there.push_back(line.substr(line.find('\t') + 1));
+  BOOST_TEST_REQUIRE(told["scene"].size() == there.size());
+  std::size_t right = 0;
+  for (std::size_t i = 0; i < there.size(); ++i) right += told["scene"][i] == there[i] ? 1 : 0;
+  BOOST_TEST(right * 3 >= there.size() * 2, joined(told["scene"]));
 }
