@@ -8,6 +8,7 @@
 
 #include "model/bfloat16.h"
 #include "model/check.h"
+#include "model/kernels/kv_layer.h"
 
 namespace captiond {
 namespace {
@@ -76,6 +77,10 @@ CudaKvStorage::CudaKvStorage(const Checkpoint& checkpoint, std::size_t pages, Kv
     }
   }
 }
+
+CudaKvStorage::~CudaKvStorage() = default;
+
+kernels::KvLayer CudaKvStorage::layer(std::size_t index) const { return layers_[index]; }
 
 KvGroup CudaKvStorage::group(std::size_t index) const {
   return text_.layer_types[index] == LayerType::kSliding ? KvGroup::kSliding : KvGroup::kFull;

@@ -7,11 +7,14 @@
 #include "model/checkpoint.h"
 #include "model/cuda_memory.h"
 #include "model/engine.h"
-#include "model/kernels/kv_layer.h"
 #include "model/kv_page.h"
 #include "model/model_config.h"
 
 namespace captiond {
+
+namespace kernels {
+struct KvLayer;
+}
 
 // The keys and values of all layers on the GPU, allocated once: for each group [layers, pages] of
 // pages as kernels::KvLayer has them.
@@ -20,11 +23,12 @@ class CudaKvStorage {
   // `pages` of each group that the model has layers of. Throws std::runtime_error when they do not
   // fit.
   CudaKvStorage(const Checkpoint& checkpoint, std::size_t pages, KvFormat format);
+  ~CudaKvStorage();
   CudaKvStorage(const CudaKvStorage&) = delete;
   CudaKvStorage& operator=(const CudaKvStorage&) = delete;
 
   // The pages of layer `index` of the model.
-  kernels::KvLayer layer(std::size_t index) const { return layers_[index]; }
+  kernels::KvLayer layer(std::size_t index) const;
 
   KvGroup group(std::size_t index) const;
   // How many layers of a group there are, their first one, and how far they lie apart.
