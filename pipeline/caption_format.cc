@@ -165,7 +165,7 @@ CaptionFormatter::Cue CaptionFormatter::cue(const v1::Event& body) const {
     cue.scene = true;
     if (mixed) line = "[" + line + "]";
   }
-  cue.lines.push_back(std::move(line));
+  cue.lines.emplace(body.translation().language(), std::move(line));
   return cue;
 }
 
@@ -178,7 +178,7 @@ void CaptionFormatter::hold(const v1::Event& body) {
   const auto segment =
       body.has_transcript() ? body.transcript().segment() : body.translation().segment();
   const auto [held, is_new] = spoken_.try_emplace(segment, next);
-  if (!is_new) held->second.lines.push_back(std::move(next.lines.front()));
+  if (!is_new) held->second.lines.merge(next.lines);
 }
 
 std::string CaptionFormatter::write(const Cue& cue) {
@@ -190,7 +190,7 @@ std::string CaptionFormatter::write(const Cue& cue) {
   // Below it the words that are spoken meanwhile have their place.
   if (vtt && cue.scene && content_ == CaptionContent::kMixed) text += " line:0";
   text += "\n";
-  for (const std::string& line : cue.lines) text += line + "\n";
+  for (const auto& [language, line] : cue.lines) text += line + "\n";
   return text + "\n";
 }
 

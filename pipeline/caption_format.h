@@ -57,7 +57,7 @@ class CaptionFormatter {
     std::chrono::nanoseconds start{};
     std::chrono::nanoseconds end{};
     bool scene = false;
-    std::vector<std::string> lines;  // as they are written
+    std::map<std::string, std::string> lines;  // as written, by language; "": not translated
   };
 
   // A scene's line.

@@ -132,8 +132,8 @@ BOOST_AUTO_TEST_CASE(cues_of_several_kinds_come_at_the_end_in_the_order_of_their
          {scene("A cat.", seconds(0)), scene("A bus.", seconds(5)),
           transcript("hel", false, 0, seconds(1), seconds(2)),
           transcript("hello", true, 0, seconds(1), seconds(4)),
-          transcript("you & I", true, 1, seconds(6), seconds(9)), translation("hallo", "de", 0),
-          translation("", "de", 1), translation("hola", "es", 0),
+          transcript("you & I", true, 1, seconds(6), seconds(9)), translation("hola", "es", 0),
+          translation("", "de", 1), translation("hallo", "de", 0),
           translation("tú <y> yo", "es", 1)}) {
       text += formatter.caption(body);
     }
