@@ -137,15 +137,17 @@ class ProbeDescriber:
     def describe_one(self, scene, folder):
         from PIL import Image
         from safetensors.numpy import load_file
-        Image.fromarray(patches.joined(scene.patches, scene.columns)).save(folder / "scene.png")
+        picture = Image.fromarray(patches.joined(scene.patches, scene.columns))
+        picture.save(folder / "scene.png")
         budget = next(one for one in patches.BUDGETS if one >= len(scene.patches))
+        columns, rows = patches.target_grid(*picture.size, budget)     # a painted grid may be scaled up to it
         (folder / "prompt.json").write_text(json.dumps({"parts": [
             {"ids": self.before[:-1]}, {"image": "scene.png", "budget": budget}, {"ids": self.after[1:]}]}),
             encoding="utf-8")      # the program writes the tokens around a picture itself
         subprocess.run([self.program, "--model", self.folder, "--prompt", folder / "prompt.json",
                         "--out", folder / "out.safetensors", "--generate", str(TOKENS_MAX)], check=True)
         tokens = load_file(folder / "out.safetensors")["tokens"].tolist()
-        written = tokens[len(self.before) + len(scene.patches) + len(self.after):]
+        written = tokens[len(self.before) + columns * rows + len(self.after):]
         return self.tokenizer.decode(written).strip()
 
     def describe(self, shown):
