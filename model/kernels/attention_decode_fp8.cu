@@ -16,7 +16,9 @@
 #include "model/kernels/decode_pages.cuh"
 #include "model/kernels/fp8_values.cuh"
 #include "model/kernels/rotary_head.cuh"
+#include "model/kernels/shared_address.cuh"
 #include "model/kernels/warpgroup_products.cuh"
+#include "model/kernels/warpgroup_tiles.cuh"
 
 namespace captiond::kernels::paged {
 namespace {
@@ -85,14 +87,14 @@ class Attending {
       score(scores);
       float rescale[Of::kGroups];
       weigh(scores, item, page, pages, rescale);
-      fp8::wait_at(shared_.values_there[place_.stage], place_.parity);
+      wait_at(shared_address(&shared_.values_there[place_.stage]), place_.parity);
       hide_values(item.seen, page, pages);
       show_to_products();
       meet();
       scale_sums(rescale);
       add_values();
       __syncwarp();
-      if (lane_ == 0) fp8::arrive(shared_.values_taken[place_.stage]);
+      if (lane_ == 0) arrive(shared_address(&shared_.values_taken[place_.stage]));
       place_.next();
     }
     leave(item);
@@ -193,8 +195,8 @@ class Attending {
 
   // Into the tile, over what its page held.
   __device__ void put_fresh(int key) {
-    fp8::wait_at(shared_.keys_there[place_.stage], place_.parity);
-    fp8::wait_at(shared_.values_there[place_.stage], place_.parity);
+    wait_at(shared_address(&shared_.keys_there[place_.stage]), place_.parity);
+    wait_at(shared_address(&shared_.values_there[place_.stage]), place_.parity);
     const unsigned page = static_cast<unsigned>(key / kPage) * Of::kHalf;
     const int line = key % kPage;
     for (int dim = static_cast<int>(threadIdx.x); dim < kDim; dim += kAttending) {
@@ -231,20 +233,20 @@ class Attending {
   }
 
   __device__ void score(float (&scores)[Of::kGroups][4]) {
-    fp8::wait_at(shared_.keys_there[place_.stage], place_.parity);
+    wait_at(shared_address(&shared_.keys_there[place_.stage]), place_.parity);
     const unsigned keys = shared_address(shared_.keys[place_.stage]);
     const unsigned query = shared_address(shared_.query);
     begin_products();
 #pragma unroll
     for (unsigned step = 0; step < kDim / 32; ++step) {
-      fp8::multiply(scores, fp8::operand(keys + step * 256, 128, 8 * kDim),
-                    fp8::operand(query + step * 2 * kColumns * 16, kColumns * 16, 128), step > 0);
+      multiply(E4m3Products{}, scores, fp8::operand(keys + step * 256, 128, 8 * kDim),
+               fp8::operand(query + step * 2 * kColumns * 16, kColumns * 16, 128), step > 0);
     }
     commit_products();
     wait_for_products<0>();
     settle(scores);
     __syncwarp();
-    if (lane_ == 0) fp8::arrive(shared_.keys_taken[place_.stage]);
+    if (lane_ == 0) arrive(shared_address(&shared_.keys_taken[place_.stage]));
   }
 
   // From scores to weights in shared memory.
@@ -328,9 +330,8 @@ class Attending {
       const std::uint64_t b = fp8::operand(weights + two * 2 * kColumns * 16, kColumns * 16, 128);
 #pragma unroll
       for (unsigned m = 0; m < kDim / 64; ++m) {
-        fp8::multiply(sum_[m],
-                      fp8::operand(values + two * 2 * Of::kHalf + m * 1024, Of::kHalf, 128), b,
-                      true);
+        multiply(E4m3Products{}, sum_[m],
+                 fp8::operand(values + two * 2 * Of::kHalf + m * 1024, Of::kHalf, 128), b, true);
       }
     }
     commit_products();
@@ -413,7 +414,7 @@ class Attending {
   const int sharing_;
   const float unit_;
   RotaryTurn<kDim / 64, 1> turn_;
-  fp8::RingPlace<Of::kStages> place_;
+  RingPlace<Of::kStages> place_;
   float most_[Of::kGroups];
   float total_[Of::kGroups];  // of the lane's keys
   float sum_[kDim / 64][Of::kGroups][4];
@@ -430,12 +431,12 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim, kColumns>::kBlocksOfMult
   let_next_kernel_start();
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Shape<kDim, kColumns>::kStages; ++stage) {
-      fp8::begin_barrier(shared.keys_there[stage], 1);
-      fp8::begin_barrier(shared.values_there[stage], 1);
-      fp8::begin_barrier(shared.keys_taken[stage], kAttending / 32);
-      fp8::begin_barrier(shared.values_taken[stage], kAttending / 32);
+      begin_barrier(shared_address(&shared.keys_there[stage]), 1);
+      begin_barrier(shared_address(&shared.values_there[stage]), 1);
+      begin_barrier(shared_address(&shared.keys_taken[stage]), kAttending / 32);
+      begin_barrier(shared_address(&shared.values_taken[stage]), kAttending / 32);
     }
-    fp8::show_barriers();
+    show_barriers();
   }
   Line<Shared<kDim, kColumns>> line(shared, work, list, count, partial.splits);
   if (threadIdx.x >= kAttending) {

@@ -17,6 +17,7 @@
 #include "model/kernels/prefill_softmax.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/warpgroup_products.cuh"
+#include "model/kernels/warpgroup_tiles.cuh"
 
 namespace captiond::kernels {
 namespace {
@@ -235,11 +236,7 @@ class Tile {
       const unsigned offset = step / 4 * kPanel + step % 4 * (kStep * 2);
       const std::uint64_t a = operand(query + offset, 0);
       const std::uint64_t b = operand(keys + offset, 0);
-      if constexpr (Shape<kDim>::kShared) {
-        multiply_64x32(scores, a, b, step > 0);
-      } else {
-        multiply_64x64(scores, a, b, step > 0);
-      }
+      multiply(Bf16Products{}, scores, a, b, step > 0);
     }
   }
 

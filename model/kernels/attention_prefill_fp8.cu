@@ -23,7 +23,9 @@
 #include "model/kernels/prefill_softmax.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_values.cuh"
+#include "model/kernels/shared_address.cuh"
 #include "model/kernels/warpgroup_products.cuh"
+#include "model/kernels/warpgroup_tiles.cuh"
 
 namespace captiond::kernels {
 namespace {
@@ -100,10 +102,11 @@ class Copying {
     int id = id_of(work_.first_tile());
     for (int tile = work_.first_tile(); tile < work_.end; tile += kTileKeys) {
       const int next_id = id_of(tile + kTileKeys);
-      if (round_ >= Of::kStages) fp8::wait_at(shared_.keys_taken[place_.stage], place_.parity ^ 1U);
+      if (round_ >= Of::kStages)
+        wait_at(shared_address(&shared_.keys_taken[place_.stage]), place_.parity ^ 1U);
       fetch(shared_.keys[place_.stage], 0, tile, id, shared_.keys_there[place_.stage]);
       if (round_ >= Of::kStages) {
-        fp8::wait_at(shared_.values_taken[place_.stage], place_.parity ^ 1U);
+        wait_at(shared_address(&shared_.values_taken[place_.stage]), place_.parity ^ 1U);
       }
       if (tile >= work_.begin && tile + kTileKeys <= work_.end) {
         fetch(shared_.values[place_.stage], 1, tile, id, shared_.values_there[place_.stage]);
@@ -127,13 +130,13 @@ class Copying {
                         std::uint64_t& barrier) const {
     const unsigned valid = __ballot_sync(0xffffffffU, lane_ < kTilePages && id >= 0);
     if (lane_ == 0) {
-      fp8::arrive_expecting(barrier, static_cast<unsigned>(__popc(valid)) * Of::kHalf);
+      arrive_expecting(shared_address(&barrier), static_cast<unsigned>(__popc(valid)) * Of::kHalf);
     }
     __syncwarp();
     if (lane_ < kTilePages && id >= 0) {
       fp8::fetch(shared_address(to + static_cast<unsigned>(lane_) * Of::kHalf),
                  keys_ + static_cast<std::size_t>(id) * page_bytes_ + half * Of::kHalf, Of::kHalf,
-                 barrier);
+                 shared_address(&barrier));
     }
   }
 
@@ -142,7 +145,7 @@ class Copying {
     unsigned char* to = shared_.values[place_.stage];
     fetch(to, 1, tile, id, shared_.values_landed[place_.stage]);
     // This barrier has a phase for each edge of this stage.
-    fp8::wait_at(shared_.values_landed[place_.stage], landed_ >> place_.stage & 1U);
+    wait_at(shared_address(&shared_.values_landed[place_.stage]), landed_ >> place_.stage & 1U);
     landed_ ^= 1U << place_.stage;
     for (int page = 0; page < kTilePages; ++page) {
       const int first = tile + page * kPage;
@@ -152,7 +155,7 @@ class Copying {
     }
     show_to_products();
     __syncwarp();
-    if (lane_ == 0) fp8::arrive(shared_.values_there[place_.stage]);
+    if (lane_ == 0) arrive(shared_address(&shared_.values_there[place_.stage]));
   }
 
   Shared<kDim>& shared_;
@@ -161,7 +164,7 @@ class Copying {
   const std::size_t page_bytes_;
   const unsigned char* const keys_;  // of the KV head in page 0
   const int* const pages_;
-  fp8::RingPlace<Of::kStages> place_;
+  RingPlace<Of::kStages> place_;
   int round_ = 0;
   unsigned landed_ = 0;  // parities by stage
 };
@@ -325,7 +328,7 @@ class Attending {
 
   // Begins the products of the next tile's keys.
   __device__ __forceinline__ void score(Scores& scores) {
-    fp8::wait_at(shared_.keys_there[keys_.stage], keys_.parity);
+    wait_at(shared_address(&shared_.keys_there[keys_.stage]), keys_.parity);
     begin_products();
     const unsigned query = shared_address(shared_.query[Of::kShared ? 0 : group_]);
     const unsigned keys = shared_address(shared_.keys[keys_.stage]) +
@@ -335,8 +338,8 @@ class Attending {
       const std::uint64_t b = fp8::operand(keys + step * 256, 128, 8 * kDim);
 #pragma unroll
       for (unsigned part = 0; part < 2; ++part) {
-        fp8::multiply(
-            scores,
+        multiply(
+            E4m3Products{}, scores,
             fp8::operand(query + part * kLinesOfGroup * kDim + step * 2 * kPieces, kPieces, 128), b,
             step > 0 || part > 0);
       }
@@ -345,7 +348,7 @@ class Attending {
   // The scores are there, so the keys are free.
   __device__ __forceinline__ void settle_scores(Scores& scores) {
     prefill::settle(scores);
-    if (lane_ == 0) fp8::arrive(shared_.keys_taken[keys_.stage]);
+    if (lane_ == 0) arrive(shared_address(&shared_.keys_taken[keys_.stage]));
     keys_.next();
   }
 
@@ -380,19 +383,19 @@ class Attending {
   }
 
   __device__ __forceinline__ void add_values(const Weights& weights) {
-    fp8::wait_at(shared_.values_there[values_.stage], values_.parity);
+    wait_at(shared_address(&shared_.values_there[values_.stage]), values_.parity);
     begin_products();
     const unsigned values = shared_address(shared_.values[values_.stage]);
 #pragma unroll
     for (unsigned two = 0; two < kTilePages / 2; ++two) {
       const std::uint64_t b = fp8::operand(values + two * 2 * Of::kHalf, Of::kHalf, 128);
-      fp8::multiply(sum_, weights.main[two], b, true);
-      fp8::multiply(sum_, weights.rest[two], b, true);
+      multiply(E4m3Products{}, sum_, weights.main[two], b, true);
+      multiply(E4m3Products{}, sum_, weights.rest[two], b, true);
     }
   }
 
   __device__ __forceinline__ void add_shared_values() {
-    fp8::wait_at(shared_.values_there[values_.stage], values_.parity);
+    wait_at(shared_address(&shared_.values_there[values_.stage]), values_.parity);
     begin_products();
     const unsigned values = shared_address(shared_.values[values_.stage]) +
                             static_cast<unsigned>(group_) * 256U * kPage;
@@ -401,8 +404,8 @@ class Attending {
       const std::uint64_t b = fp8::operand(values + two * 2 * Of::kHalf, Of::kHalf, 128);
 #pragma unroll
       for (unsigned part = 0; part < 2; ++part) {
-        fp8::multiply(
-            sum_,
+        multiply(
+            E4m3Products{}, sum_,
             fp8::operand(shared_address(shared_.weights[part]) + two * 2 * kPieces, kPieces, 128),
             b, true);
       }
@@ -411,7 +414,7 @@ class Attending {
   // The sums are there, so the values are free.
   __device__ __forceinline__ void settle_sums() {
     prefill::settle(sum_);
-    if (lane_ == 0) fp8::arrive(shared_.values_taken[values_.stage]);
+    if (lane_ == 0) arrive(shared_address(&shared_.values_taken[values_.stage]));
     values_.next();
   }
 
@@ -424,8 +427,8 @@ class Attending {
   const int warp_;   // of the warpgroup
   const int group_;  // which warpgroup
   prefill::Softmax<kParts, kTileKeys> softmax_;
-  fp8::RingPlace<Of::kStages> keys_;
-  fp8::RingPlace<Of::kStages> values_;
+  RingPlace<Of::kStages> keys_;
+  RingPlace<Of::kStages> values_;
   float sum_[32][4] = {};  // of 256 dims
 };
 
@@ -438,13 +441,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Of::kStages; ++stage) {
-      fp8::begin_barrier(shared.keys_there[stage], 1);
-      fp8::begin_barrier(shared.keys_taken[stage], kAttending / 32);
-      fp8::begin_barrier(shared.values_landed[stage], 1);
-      fp8::begin_barrier(shared.values_there[stage], 1);
-      fp8::begin_barrier(shared.values_taken[stage], kAttending / 32);
+      begin_barrier(shared_address(&shared.keys_there[stage]), 1);
+      begin_barrier(shared_address(&shared.keys_taken[stage]), kAttending / 32);
+      begin_barrier(shared_address(&shared.values_landed[stage]), 1);
+      begin_barrier(shared_address(&shared.values_there[stage]), 1);
+      begin_barrier(shared_address(&shared.values_taken[stage]), kAttending / 32);
     }
-    fp8::show_barriers();
+    show_barriers();
   }
   const int sharing = attention.heads / attention.kv.kv_heads;
   const int rows_most = Of::kLines / sharing;

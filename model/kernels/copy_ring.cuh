@@ -5,39 +5,9 @@
 #include <cuda.h>
 
 // A ring of stages in shared memory that the copy engine fills with boxes of matrices
-// (tensor_map.h) and warps empty. Source: PTX ISA, sections mbarrier and cp.async.bulk.tensor.
+// (tensor_map.h) and warps empty. Source: PTX ISA, section cp.async.bulk.tensor.
 
 namespace captiond::kernels {
-
-__device__ __forceinline__ unsigned shared_address(const void* pointer) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
-}
-
-__device__ __forceinline__ void begin_barrier(unsigned barrier, unsigned arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-// Shows barriers just begun to the copy engine.
-__device__ __forceinline__ void show_barriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-__device__ __forceinline__ void arrive(unsigned barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-// Arrives and says how many bytes the copies of this phase bring.
-__device__ __forceinline__ void arrive_expecting(unsigned barrier, unsigned bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-// Waits for the end of the phase of this parity.
-__device__ __forceinline__ void wait_at(unsigned barrier, unsigned parity) {
-  asm volatile(
-      "{\n.reg .pred done;\n"
-      "again:\n"
-      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-      "@!done bra again;\n}\n" ::"r"(barrier),
-      "r"(parity)
-      : "memory");
-}
 
 // Fetches the box at byte `column` and line `row`; its bytes count at the barrier.
 __device__ __forceinline__ void fetch_box(unsigned target, const CUtensorMap& map, int column,
@@ -74,18 +44,5 @@ __device__ __forceinline__ std::uint64_t read_often() {
   asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
-
-// Where a warp or the feeder stands in a ring of kStages.
-template <int kStages>
-struct RingPlace {
-  int stage = 0;
-  unsigned parity = 0;
-  __device__ void next() {
-    if (++stage == kStages) {
-      stage = 0;
-      parity ^= 1U;
-    }
-  }
-};
 
 }  // namespace captiond::kernels

@@ -5,6 +5,7 @@
 
 #include "model/kernels/decode_splits.cuh"
 #include "model/kernels/page_ring.cuh"
+#include "model/kernels/shared_address.cuh"
 
 // The work of decode attention over fp8 pages: all splits of all rows and KV heads in one line, and
 // the warp that copies the pages of a block's part of it into a ring in shared memory.
@@ -170,7 +171,7 @@ __device__ void copy_pages(const Attention& work, Shared<kDim, kColumns>& shared
   const auto id_of = [&](const Item& item, int page) {
     return page + lane < item.end ? work.pages[item.seen.page_begin + page + lane] : 0;
   };
-  fp8::RingPlace<Shape<kDim, kColumns>::kStages> place;
+  RingPlace<Shape<kDim, kColumns>::kStages> place;
   int rounds = 0;  // tiles so far, up to those of the ring
   if (line.begin() >= line.end()) return;
   Item next = line.at(line.begin());
@@ -196,12 +197,13 @@ __device__ void copy_pages(const Attention& work, Shared<kDim, kColumns>& shared
         auto& there = (half == 0 ? shared.keys_there : shared.values_there)[place.stage];
         auto& taken = (half == 0 ? shared.keys_taken : shared.values_taken)[place.stage];
         unsigned char* to = (half == 0 ? shared.keys : shared.values)[place.stage];
-        if (reused) fp8::wait_at(taken, place.parity ^ 1U);
-        if (lane == 0) fp8::arrive_expecting(there, static_cast<unsigned>(pages) * kHalf);
+        if (reused) wait_at(shared_address(&taken), place.parity ^ 1U);
+        if (lane == 0)
+          arrive_expecting(shared_address(&there), static_cast<unsigned>(pages) * kHalf);
         __syncwarp();
         if (lane < pages) {
           fp8::fetch(shared_address(to + static_cast<unsigned>(lane) * kHalf), from + half * kHalf,
-                     kHalf, there);
+                     kHalf, shared_address(&there));
         }
       }
       __syncwarp();

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "model/kernels/copy_barrier.cuh"
 #include "model/kernels/copy_ring.cuh"
 #include "model/kernels/many_rows.h"
 #include "model/kernels/programmatic_launch.cuh"
+#include "model/kernels/shared_address.cuh"
 #include "model/kernels/warpgroup_products.cuh"
 #include "model/kernels/warpgroup_tiles.cuh"
 #include "model/kernels/weight_format.cuh"

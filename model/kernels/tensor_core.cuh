@@ -2,6 +2,8 @@
 
 #include <cuda_bf16.h>
 
+#include "model/kernels/shared_address.cuh"
+
 // The instructions that attention is made of: asynchronous copies into shared memory, 8x8 matrix
 // loads from it, and the 16x8x16 product of bf16 with float32 sums. Source: PTX ISA, sections
 // cp.async, ldmatrix and mma.m16n8k16.
@@ -10,10 +12,6 @@
 // and c[2], c[3] eight rows below.
 
 namespace captiond::kernels {
-
-__device__ inline unsigned shared_address(const void* pointer) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
-}
 
 // 16 bytes; zeros when not `valid`, and then nothing is read.
 __device__ inline void copy_async(unsigned to, const void* from, bool valid) {
