@@ -67,12 +67,17 @@ def make(texts, british_share, path, known=None):
     print(f"{len(texts)} sentences, {aligned} with word boundaries")
 
 
-def read(path):
-    """(accent, list of the words' phonemes, aligned) rows; unaligned sentences have one entry."""
-    rows = []
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            accent, phonemes = line.rstrip("\n").split("\t")
-            aligned = not phonemes.startswith(UNALIGNED)
-            rows.append((accent, phonemes.lstrip(UNALIGNED).split("|"), aligned))
-    return rows
+class Table:
+    """The rows of a phoneme table, taken apart when they are asked for: most of them never are."""
+
+    def __init__(self, path):
+        self.lines = path.read_text(encoding="utf-8").splitlines()
+
+    def __len__(self):
+        return len(self.lines)
+
+    def __getitem__(self, number):
+        """(accent, list of the words' phonemes, aligned); unaligned sentences have one entry."""
+        accent, phonemes = self.lines[number].split("\t")
+        aligned = not phonemes.startswith(UNALIGNED)
+        return accent, phonemes.lstrip(UNALIGNED).split("|"), aligned

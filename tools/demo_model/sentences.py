@@ -68,6 +68,11 @@ def clean(text, words_min=2, words_max=32):
     return text if text[-1] in ".?!" else text + "."
 
 
+def calm(text):
+    """The text without words in capitals, which only shout."""
+    return re.sub(r"\b[A-Z]{2,}\b", lambda match: match[0] if match[0] in ("OK", "TV") else match[0].lower(), text)
+
+
 def share_of(text, salt="split"):
     """A number in [0, 1) that depends only on the normalised sentence."""
     digest = hashlib.sha256(f"{salt}:{normalise(text)}".encode()).digest()

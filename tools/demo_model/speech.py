@@ -11,8 +11,10 @@ import numpy
 
 from . import phonemes, store, text
 
-CHUNK = 384          # sentences that one Kokoro process takes at a time; the end of the time waits for it
+CHUNK = 160           # sentences that one Kokoro process takes at a time; the end of the time waits for it
+ENGINE_FLUSH_S = 20   # between two times that an engine's recordings are made known to whoever reads along
 PHONEMES_MAX = 330    # of one sentence; more would be longer than an utterance may be
+UNMIXED = {"mixed_share": 0.0, "two_part_share": 0.0}
 
 
 class Material:
@@ -20,7 +22,7 @@ class Material:
 
     def __init__(self, settings, work):
         self.rows = text.read(work / "sentences.tsv")
-        self.phonemes = phonemes.read(work / "phonemes.tsv")
+        self.phonemes = phonemes.Table(work / "phonemes.tsv")
         if len(self.rows) != len(self.phonemes):
             raise ValueError("sentences.tsv and phonemes.tsv have different numbers of lines")
         self.kokoro = work / "kokoro"
@@ -59,13 +61,11 @@ def kokoro_job(material, settings, number, split, chooser):
     if sum(map(len, words)) + len(words) > PHONEMES_MAX:
         return None
     from . import voices
-    names = material.voices[split]
-    if split == "train":
+    names, manners = material.voices[split], settings if split == "train" else settings | UNMIXED
+    if split == "train" and chooser.random() >= settings.get("foreign_share", 0.0):
         names = [name for name in names if name[0] == accent]
-    mixed = settings["mixed_share"] if split == "train" else 0.0
     speed = chooser.uniform(settings["speed_min"], settings["speed_max"])
-    voice = voices.choose_voice(chooser, names, mixed, settings.get("three_share", 0.0))
-    return words, aligned, voice, speed, number
+    return words, aligned, voices.choose_voice(chooser, names, manners), speed, number
 
 
 def kokoro_worker(settings, work, out, share, shares, device, split, limit_s):
@@ -90,7 +90,7 @@ def kokoro_worker(settings, work, out, share, shares, device, split, limit_s):
             jobs = sorted((job for job in jobs if job), key=lambda job: len(job[0]))
             for job, samples, spans in voices.speak(model, styles, jobs, material.vocabulary, chooser,
                                                     240.0 if device != "cpu" else 12.0):
-                speaker = material.names.index(job[2]) if isinstance(job[2], str) else -1
+                speaker = material.names.index(job[2]) if isinstance(job[2], str) else -1     # of a mixture: unknown
                 writer.add(samples, job[4], speaker, "kokoro", spans)
             writer.flush()
             print(f"kokoro {share}: {writer.hours:.2f} h, {time.time() - started:.0f} s", flush=True)
@@ -116,7 +116,7 @@ def engine_worker(settings, work, out, kind, share, shares, root, limit_s):
     started, material = time.time(), Material(settings, work)
     seed = settings["seed"] * 1000 + 500 + 50 * store.ENGINES.index(kind)
     chooser, engine, writer = random.Random(seed + share), engine_of(kind, root), store.Writer(out)
-    order = order_of_rows(material, settings, "train", seed)
+    order, flushed = order_of_rows(material, settings, "train", seed), started
     for number in order[:settings.get("sentences_max") or None][share::shares]:
         samples = engine.speak(material.rows[number][2], chooser)
         if len(samples) and engine.rate_hz != store.RATE_HZ:
@@ -128,7 +128,11 @@ def engine_worker(settings, work, out, kind, share, shares, root, limit_s):
         if len(loud) > 1600:
             begin, end = max(0, loud[0] - 800), min(len(samples), loud[-1] + 1600)
             writer.add(samples[begin:end], number, -1, kind)
-        if time.time() - started > limit_s or writer.hours > settings["engine_hours"] / shares:
+        now = time.time()
+        if now - flushed > ENGINE_FLUSH_S:
+            writer.flush()
+            flushed = now
+        if now - started > limit_s or writer.hours > settings["engine_hours"] / shares:
             break
     writer.close()
     print(f"{kind} {share}: {writer.hours:.2f} h, {time.time() - started:.0f} s", flush=True)
@@ -164,22 +168,28 @@ def cpu_jobs(settings, work, out, limit_s):
     return jobs + [(people_worker, (settings, work, out))] if "people" in settings else jobs
 
 
-def make(settings, work, out, limit_s=None, devices=("cpu",), split="train"):
+def kokoro_jobs(settings, work, out, limit_s, first_s, devices, split):
+    """(function, arguments) of every Kokoro process; those of all devices but the last one stop after
+    first_s, if that is given."""
+    shares, name = len(devices) * settings["processes_per_device"], "kokoro-{}"
+    if split == "held":
+        shares, name, settings = 1, "held", settings | {"sentences_max": settings["held_number"]}
+    return [(kokoro_worker, (settings, work, out / name.format(share), share, shares, device, split,
+                             first_s if first_s and device != devices[-1] else limit_s))
+            for share, device in ((share, devices[share % len(devices)]) for share in range(shares))]
+
+
+def make(settings, work, out, limit_s=None, devices=("cpu",), split="train", first_s=None):
     """Runs all workers and waits; stores are OUT/kokoro-K, OUT/ENGINE-K, OUT/background-K, OUT/person
-    and OUT/held-person, or OUT/held, a few held-out sentences that training is watched with."""
+    and OUT/held-person, or OUT/held, a few held-out sentences that training is watched with. Every
+    store grows while it is made, so that training can read along (store.Writer.flush)."""
     work, out = pathlib.Path(work), pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    shares = len(devices) * settings["processes_per_device"]
-    if split == "held":
-        shares, settings = 1, settings | {"sentences_max": settings["held_number"]}
-    name = "kokoro-{}" if split == "train" else "held"
-    workers = [context.Process(target=kokoro_worker, args=(
-        settings, work, out / name.format(share), share, shares, devices[share % len(devices)], split, limit_s))
-        for share in range(shares)]
+    jobs = kokoro_jobs(settings, work, out, limit_s, first_s, devices, split)
     if split == "train":
-        workers += [context.Process(target=job, args=arguments) for job, arguments in cpu_jobs(
-            settings, work, out, limit_s)]
+        jobs += cpu_jobs(settings, work, out, limit_s)
+    workers = [context.Process(target=job, args=arguments) for job, arguments in jobs]
     for worker in workers:
         worker.start()
     for worker in workers:

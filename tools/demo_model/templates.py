@@ -8,7 +8,7 @@ import yaml
 from . import sentences
 
 FOLDER = pathlib.Path(__file__).parent / "text"
-SLOT = re.compile(r"\{(\w+)\}")
+SLOT = re.compile(r"\{(a_)?(\w+?)\}")      # {a_slot}: with its article
 
 
 def time_of_day(random):
@@ -49,10 +49,10 @@ def percent(random):
 class Templates:
     """Fills templates; the same seed gives the same sentences."""
 
-    def __init__(self, random):
+    def __init__(self, random, file="templates.txt"):
         self.random = random
         self.slots = yaml.safe_load((FOLDER / "slots.yaml").read_text(encoding="utf-8"))
-        lines = (FOLDER / "templates.txt").read_text(encoding="utf-8").splitlines()
+        lines = (FOLDER / file).read_text(encoding="utf-8").splitlines()
         self.lines = [line for line in lines if line and line[0] not in "#["]
         self.makers = {
             "time": lambda: time_of_day(random),
@@ -65,6 +65,8 @@ class Templates:
             "percent": lambda: percent(random),
             "version": lambda: f"{random.randint(1, 12)}.{random.randint(0, 9)}",
             "flight": lambda: f"{random.choice(('BA', 'LH', 'AF', 'UA'))} {random.randint(2, 99)}",
+            "digit": lambda: str(random.randint(0, 9)),
+            "letter": lambda: random.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
             "score": lambda: f"{random.randint(0, 7)} to {random.randint(0, 5)}",
             "fullname": lambda: f"{random.choice(self.slots['name'])} {random.choice(self.slots['surname'])}",
         }
@@ -72,8 +74,9 @@ class Templates:
     def fill(self, line):
         """One sentence of a template."""
         def value(match):
-            slot = match[1]
-            return self.makers[slot]() if slot in self.makers else self.random.choice(self.slots[slot])
+            article, slot = match[1] or "", match[2]
+            word = self.makers[slot]() if slot in self.makers else self.random.choice(self.slots[slot])
+            return f"{'an' if word[0] in 'aeiou' else 'a'} {word}" if article else word
         text = SLOT.sub(value, line)
         return text[0].upper() + text[1:]
 

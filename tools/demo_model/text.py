@@ -3,7 +3,7 @@
 import collections
 import random
 
-from . import game_voices, people, sentences, speeches, templates, wordnet
+from . import books, dialogues, game_voices, people, sentences, speeches, templates, wordnet, words
 
 
 def held_lines(settings, folder):
@@ -60,6 +60,22 @@ def sources(settings, folder):
     for source, text in wordnet.examples_and_definitions(folder / settings["wordnet"]):
         if source != "wordnet-definition" or sentences.share_of(text, "definition") < definitions:
             yield source, text, False
+    if "spoken" in settings:
+        yield from wider_sources(settings, folder)
+
+
+def wider_sources(settings, folder):
+    """The same of what came with the third run; `spoken`: sentences of each template."""
+    maker = templates.Templates(random.Random(settings["seed"] + 1), "spoken_templates.txt")
+    for held, text in maker.make(settings["spoken"], settings["held_template_share"]):
+        text = sentences.clean(text, words_min=1)
+        if text:
+            yield "spoken-held" if held else "spoken", text, held
+    for source, text in (*dialogues.game(folder / settings["books"]), *dialogues.talk(folder / settings["talk"]),
+                         *books.all_of(settings, folder),
+                         *words.make(random.Random(settings["seed"] + 2), folder, folder / settings["wordnet"],
+                                     settings["words"])):
+        yield source, text, False
 
 
 def gather(settings, folder):

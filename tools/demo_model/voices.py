@@ -10,6 +10,7 @@ from . import store
 
 FRAME_16K = 400        # samples at 16 kHz of one frame of Kokoro's durations (25 ms)
 SILENCE_LEVEL = 0.004  # of full scale
+STYLE_HALF = 128       # of a style's 256 numbers: the first half is heard by the decoder, the second by what plans
 
 
 def resample_24_to_16_khz(samples, taps=24):
@@ -27,15 +28,35 @@ def resample_24_to_16_khz(samples, taps=24):
     return functional.conv1d(padded, kernel, stride=3)[0].T.reshape(-1)
 
 
-def choose_voice(random, voices, mixed_share, three_share=0.0):
-    """A voice name, or a mixture {name: weight} of two or three voices of the same accent."""
-    if random.random() >= mixed_share:
-        return random.choice(voices)
-    number = 3 if random.random() < three_share else 2
+def mixture(random, names, settings):
+    """A voice name, or a mixture {name: weight} of two or three voices whose weights sum to 1; some lie
+    beyond one of two voices, away from the other."""
+    if random.random() >= settings["mixed_share"]:
+        return random.choice(names)
+    if random.random() < settings.get("beyond_share", 0.0):
+        beyond = random.uniform(0.1, settings["beyond_max"])
+        return dict(zip(random.sample(names, 2), (1 + beyond, -beyond)))
+    number = 3 if random.random() < settings.get("three_share", 0.0) else 2
     shares = [random.uniform(0.2, 0.8) for _ in range(number)]
-    names = random.sample(voices, number)
+    chosen = random.sample(names, number)
     weights = [round(share / sum(shares), 3) for share in shares[1:]]
-    return dict(zip(names, [round(1 - sum(weights), 3), *weights]))
+    return dict(zip(chosen, [round(1 - sum(weights), 3), *weights]))
+
+
+def choose_voice(random, names, settings):
+    """What `mixture` gives, or sometimes a pair of such: (who it sounds like, whose melody and pace)."""
+    voice = mixture(random, names, settings)
+    if random.random() < settings.get("two_part_share", 0.0):
+        return voice, mixture(random, names, settings)
+    return voice
+
+
+def style_of(styles, voice, phonemes):
+    """float32 [256] of a choice of `choose_voice`; the halves of a style are sound and manner."""
+    if not isinstance(voice, tuple):
+        return styles(voice, phonemes)
+    sound, manner = (styles(part, phonemes) for part in voice)
+    return torch.cat((sound[:STYLE_HALF], manner[STYLE_HALF:]))
 
 
 def word_spans(words, vocabulary, durations):
@@ -81,7 +102,7 @@ def trim(samples, spans, random):
 def speak(kokoro, styles, jobs, vocabulary, random, batch_seconds):
     """Yields (job, samples int16 [N] at 16 kHz, word spans) for (words, aligned, voice, speed) jobs."""
     ids = [ids_of(job[0], vocabulary) for job in jobs]
-    waves = kokoro.synthesise(ids, [styles(job[2], len(i)) for job, i in zip(jobs, ids)],
+    waves = kokoro.synthesise(ids, [style_of(styles, job[2], len(i)) for job, i in zip(jobs, ids)],
                               [job[3] for job in jobs], batch_seconds=batch_seconds)
     sizes = [len(wave) // 3 * 3 + 300 for wave in waves]
     joined = torch.cat([functional.pad(wave[:size - 300], (0, 300)) for wave, size in zip(waves, sizes)])
