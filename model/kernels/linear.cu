@@ -1,41 +1,16 @@
 // y = x · Wᵀ of few rows, rounded to bf16 or softcapped in float32.
 
 #include "model/kernels/few_rows.cuh"
+#include "model/kernels/linear_tail.cuh"
 
 namespace captiond::kernels {
 namespace {
-
-struct ToBf16 {
-  __nv_bfloat16* y;
-  __device__ __nv_bfloat16 operator()(float sum) const { return __float2bfloat16(sum); }
-};
 
 struct ToFloat {
   float* y;
   float softcap;
   __device__ float operator()(float sum) const {
     return softcap > 0.0F ? softcap * tanhf(sum / softcap) : sum;
-  }
-};
-
-template <class Convert>
-struct LinearTail {
-  static constexpr bool kPaired = false;
-  Convert convert;
-  int out;
-  int rows;
-
-  __device__ void take(int, int low, int high, int n, const float4& sum) {
-    put(low, n, sum.x);
-    put(low, n + 1, sum.y);
-    put(high, n, sum.z);
-    put(high, n + 1, sum.w);
-  }
-  __device__ void finish(char*, const StreamInput&) {}
-
- private:
-  __device__ void put(int row, int n, float sum) {
-    if (row >= 0 && n < rows) convert.y[static_cast<std::size_t>(n) * out + row] = convert(sum);
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include "model/kernels/norm.h"
 #include "model/kernels/programmatic_launch.cuh"
+#include "model/kernels/residual_row.cuh"
 #include "model/kernels/row_values.cuh"
 
 namespace captiond::kernels {
@@ -36,7 +37,6 @@ __global__ void __launch_bounds__(kThreadsMax) residual_norm_kernel(const Residu
   const int column = static_cast<int>(threadIdx.x) * kLane;
   const bool mine = column < norm.width;
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * norm.width + column;
-  const auto width = static_cast<float>(norm.width);
 
   let_next_kernel_start();
   float post[kLane] = {};
@@ -52,18 +52,11 @@ __global__ void __launch_bounds__(kThreadsMax) residual_norm_kernel(const Residu
     load_values(norm.sublayer + at, x);
     load_values(norm.hidden + at, hidden);
   }
-  const float scale = 1.0F / sqrtf(block_sum(sum_of_squares(x), scratch[0]) / width + norm.eps);
-#pragma unroll
-  for (int i = 0; i < kLane; ++i) hidden[i] = rounded(hidden[i] + rounded(x[i] * scale * post[i]));
-  if (norm.scalar != nullptr) {
-    const float scalar = __bfloat162float(*norm.scalar);
-#pragma unroll
-    for (int i = 0; i < kLane; ++i) hidden[i] = rounded(hidden[i] * scalar);
-  }
+  add_residual(hidden, x, post, rms_scale(x, norm.width, norm.eps, scratch[0]), norm.scalar);
   if (mine) store_values(norm.hidden + at, hidden);
   if (norm.y == nullptr) return;
 
-  const float next = 1.0F / sqrtf(block_sum(sum_of_squares(hidden), scratch[1]) / width + norm.eps);
+  const float next = rms_scale(hidden, norm.width, norm.eps, scratch[1]);
   if (!mine) return;
 #pragma unroll
   for (int i = 0; i < kLane; ++i) hidden[i] = hidden[i] * next * pre[i];

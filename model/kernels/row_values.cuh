@@ -13,6 +13,16 @@ inline constexpr int kLane = 8;  // values in a 16-byte load
 
 __device__ inline float rounded(float x) { return __bfloat162float(__float2bfloat16(x)); }
 
+// All of them rounded to bf16: two at once take a quarter of the time of one twice.
+__device__ inline void round_values(float (&values)[kLane]) {
+#pragma unroll
+  for (int i = 0; i < kLane; i += 2) {
+    const float2 two = __bfloat1622float2(__floats2bfloat162_rn(values[i], values[i + 1]));
+    values[i] = two.x;
+    values[i + 1] = two.y;
+  }
+}
+
 __device__ inline void load_values(const __nv_bfloat16* from, float (&values)[kLane]) {
   const uint4 raw = *reinterpret_cast<const uint4*>(from);
   const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(&raw);

@@ -145,41 +145,60 @@ __host__ __device__ constexpr std::size_t split_bytes(int in, int rows) {
          (Input::kShared / kSplitInputs * kSplitPiece + (Input::kScaled ? sizeof(float) : 0));
 }
 
-// Splits all rows of x; called by all threads of the block, which synchronises after it. `pieces`
-// is followed by the scales, [block of inputs][row].
+// Where the split rows of an x stand: pieces, then the scales, [block of inputs][row].
+template <class Input>
+class SplitRows {
+ public:
+  __device__ SplitRows(char* pieces, int in, int rows)
+      : pieces_(pieces),
+        scales_(reinterpret_cast<float*>(pieces +
+                                         static_cast<std::size_t>(shared_scales<Input>(in)) * rows *
+                                             Input::kShared / kSplitInputs * kSplitPiece)),
+        eights_(shared_scales<Input>(in) * kSharers),
+        rows_(rows) {}
+
+  __device__ int eights() const { return eights_; }
+
+  // Splits the inputs from 8 * `eight` on of a row; those beyond the last are zero. All threads of
+  // a warp call it, with neighbours.
+  __device__ __forceinline__ void put(int row, int eight, EightInputs part) const {
+    // The same for a whole warp: sharers are half a warp or all of it.
+    if (eight - static_cast<int>(threadIdx.x % 32) >= eights_) return;
+    float scale = 0.0F;
+    if constexpr (Input::kScaled) scale = find_scale<kSharers>(part) * Input::kFactor;
+    if (eight >= eights_) return;
+    const int k = eight * 8;
+    Input::store(pieces_ + (static_cast<std::size_t>(k / kSplitInputs) * rows_ + row) * kSplitPiece,
+                 k, part);
+    if (Input::kScaled && eight % kSharers == 0) scales_[eight / kSharers * rows_ + row] = scale;
+  }
+
+ private:
+  static constexpr int kSharers = Input::kShared / 8;
+  char* const pieces_;
+  float* const scales_;
+  const int eights_, rows_;
+};
+
+// Splits all rows of x; called by all threads of the block, which synchronises after it. Past the
+// cache of the multiprocessor, which need not know what other blocks of the launch have written.
 template <class Input>
 __device__ void split_rows(const StreamInput& input, char* pieces) {
-  constexpr int kSharers = Input::kShared / 8, kAtOnce = 4;
-  const int blocks = shared_scales<Input>(input.in), eights = blocks * kSharers;
-  auto* const scales =
-      reinterpret_cast<float*>(pieces + static_cast<std::size_t>(blocks) * input.rows *
-                                            Input::kShared / kSplitInputs * kSplitPiece);
-  const int eights_at_once = kSplitThreads * kAtOnce;
+  constexpr int kAtOnce = 4;
+  const SplitRows<Input> split(pieces, input.in, input.rows);
+  const int thread = threadIdx.x;
   for (int row = 0; row < input.rows; ++row) {
     const __nv_bfloat16* const x = input.x + static_cast<std::size_t>(row) * input.in;
-    for (int first = threadIdx.x; first - static_cast<int>(threadIdx.x) < eights;
-         first += eights_at_once) {
+    for (int first = thread; first - thread < split.eights(); first += kSplitThreads * kAtOnce) {
       EightInputs part[kAtOnce];
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
         const int k = (first + i * kSplitThreads) * 8;
-        part[i].raw = k < input.in ? *reinterpret_cast<const uint4*>(x + k) : uint4{0, 0, 0, 0};
+        part[i].raw =
+            k < input.in ? __ldcg(reinterpret_cast<const uint4*>(x + k)) : uint4{0, 0, 0, 0};
       }
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int eight = first + i * kSplitThreads;
-        // The same for a whole warp: it takes neighbours, and sharers are half a warp or all of it.
-        if (eight - static_cast<int>(threadIdx.x % 32) >= eights) break;
-        float scale = 0.0F;
-        if constexpr (Input::kScaled) scale = find_scale<kSharers>(part[i]) * Input::kFactor;
-        if (eight >= eights) continue;
-        const int k = eight * 8;
-        Input::store(
-            pieces + (static_cast<std::size_t>(k / kSplitInputs) * input.rows + row) * kSplitPiece,
-            k, part[i]);
-        if (Input::kScaled && eight % kSharers == 0)
-          scales[eight / kSharers * input.rows + row] = scale;
-      }
+      for (int i = 0; i < kAtOnce; ++i) split.put(row, first + i * kSplitThreads, part[i]);
     }
   }
 }

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "model/kernels/row_values.cuh"
+
+namespace captiond::kernels {
+
+// 1 / sqrt(mean of the squares + eps) of a row whose eight values each thread of the block has, or
+// zeros beyond its end. `scratch` as for block_sum().
+__device__ __forceinline__ float rms_scale(const float (&values)[kLane], int width, float eps,
+                                           float* scratch) {
+  const float sum = block_sum(sum_of_squares(values), scratch);
+  return 1.0F / sqrtf(sum / static_cast<float>(width) + eps);
+}
+
+// hidden = (hidden + rms(x) * post) * scalar, rounded as norm.h says; `scale` of x, `scalar` may be
+// null.
+__device__ __forceinline__ void add_residual(float (&hidden)[kLane], const float (&x)[kLane],
+                                             const float (&post)[kLane], float scale,
+                                             const __nv_bfloat16* scalar) {
+  float normed[kLane];
+#pragma unroll
+  for (int i = 0; i < kLane; ++i) normed[i] = x[i] * scale * post[i];
+  round_values(normed);
+#pragma unroll
+  for (int i = 0; i < kLane; ++i) hidden[i] += normed[i];
+  round_values(hidden);
+  if (scalar == nullptr) return;
+  const float factor = __bfloat162float(*scalar);
+#pragma unroll
+  for (int i = 0; i < kLane; ++i) hidden[i] *= factor;
+  round_values(hidden);
+}
+
+}  // namespace captiond::kernels
