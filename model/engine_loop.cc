@@ -4,6 +4,9 @@
 #include <exception>
 #include <stdexcept>
 #include <utility>
+#include <variant>
+
+#include "model/decode_ahead.h"
 
 namespace captiond {
 
@@ -70,20 +73,26 @@ void EngineLoop::run() {
       if (!busy()) return;
       take_inbox();
     }
-    const auto began = std::chrono::steady_clock::now();
+    auto began = std::chrono::steady_clock::now();
     settle();
     StepPlan plan = scheduler_.plan(sequences_);
-    if (!plan.sequences.empty()) execute(plan);
-    settle();
+    if (can_run_ahead(plan)) {
+      run_ahead(std::move(plan), began);
+    } else if (!plan.sequences.empty()) {
+      execute(plan);
+      settle();
+    }
     count_time(began);
   }
 }
 
-void EngineLoop::count_time(std::chrono::steady_clock::time_point began) {
+// Counts from `began` on and moves it to now.
+void EngineLoop::count_time(std::chrono::steady_clock::time_point& began) {
   const auto seconds = [](std::chrono::steady_clock::duration time) {
     return std::chrono::duration<double>(time).count();
   };
-  const double busy_s = seconds(std::chrono::steady_clock::now() - began);
+  const auto now = std::chrono::steady_clock::now();
+  const double busy_s = seconds(now - std::exchange(began, now));
   const std::lock_guard lock(mutex_);
   statistics_.busy_s += busy_s;
   statistics_.forward_s = seconds(in_forward_);
@@ -124,6 +133,78 @@ void EngineLoop::settle() {
 }
 
 void EngineLoop::execute(StepPlan& plan) {
+  hand_over(plan, [&](const RowSink& sink) { forward_->run(plan.step, sink); });
+}
+
+// -- Decode steps, each begun before the results of the one in front are handed over.
+
+bool EngineLoop::can_run_ahead(const StepPlan& plan) const {
+  const DecodeAhead* ahead = forward_->decode_ahead();
+  if (ahead == nullptr || plan.sequences.empty() || !plan.step.heads.empty()) return false;
+  // Each sequence has one row, whose output is its own.
+  return plan.step.rows() <= ahead->rows_max() && plan.step.rows() == plan.step.outputs.size() &&
+         plan.step.slices.size() == plan.step.outputs.size() &&
+         plan.sequences.size() == plan.step.outputs.size() &&
+         std::all_of(
+             plan.step.slices.begin(), plan.step.slices.end(),
+             [](const StepSlice& slice) { return std::holds_alternative<IdRows>(slice.rows); }) &&
+         std::all_of(plan.step.outputs.begin(), plan.step.outputs.end(),
+                     [](const OutputRow& row) { return row.output == RowOutput::kGreedy; });
+}
+
+void EngineLoop::run_ahead(StepPlan plan, std::chrono::steady_clock::time_point& began) {
+  DecodeAhead& ahead = *forward_->decode_ahead();
+  try {
+    ahead.start(plan.step);
+  } catch (const std::exception& error) {
+    return fail(plan, error);
+  }
+  for (bool more = true; more;) {
+    const auto held = sequences_;  // one that dies meanwhile is still named by the next step
+    StepPlan next = plan_followers(plan);
+    more = !next.sequences.empty();
+    try {
+      if (more) ahead.start(next.step);
+    } catch (const std::exception&) {
+      // The same rows are planned again when their tokens are known; the error counts then.
+      more = false;
+      next = {};
+    }
+    hand_over(plan, [&](const RowSink& sink) { ahead.finish(sink); });
+    settle();
+    next.sequences.clear();
+    for (OutputUse& use : next.output_uses) {
+      const bool goes_on = use.sequence->follow();
+      // A token that ended its generation had a row all the same: that row's result is void.
+      if (goes_on) next.sequences.push_back(use.sequence);
+      if (!goes_on) use.sequence = nullptr;
+    }
+    plan = std::move(next);
+    count_time(began);
+  }
+}
+
+// The rows behind those of `plan` while it is under way; none where somebody else is to be served.
+StepPlan EngineLoop::plan_followers(const StepPlan& plan) {
+  StepPlan next;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!inbox_.empty()) return next;
+  }
+  const auto wanting = std::count_if(sequences_.begin(), sequences_.end(),
+                                     [](const auto& sequence) { return sequence->wants_rows(); });
+  if (static_cast<std::size_t>(wanting) != plan.sequences.size()) return next;
+  for (std::size_t i = 0; i < plan.output_uses.size(); ++i) {
+    Sequence* sequence = plan.output_uses[i].sequence;
+    if (sequence != nullptr && sequence->can_be_followed()) sequence->plan_follower(next, i);
+  }
+  for (std::size_t i = 0; i < next.step.slices.size(); ++i) {
+    next.slice_owners[i]->set_pages(next.step.slices[i]);
+  }
+  return next;
+}
+
+void EngineLoop::hand_over(StepPlan& plan, const std::function<void(const RowSink&)>& compute) {
   const std::size_t heads = plan.head_uses.size();
   std::vector<std::pair<Sequence*, std::exception_ptr>> failed;
   const auto has_failed = [&](const Sequence* sequence) {
@@ -132,10 +213,10 @@ void EngineLoop::execute(StepPlan& plan) {
   };
   const auto began = std::chrono::steady_clock::now();
   try {
-    forward_->run(plan.step, [&](std::size_t index, const RowResult& result) {
+    compute([&](std::size_t index, const RowResult& result) {
       const OutputUse& use =
           index < heads ? plan.head_uses[index] : plan.output_uses[index - heads];
-      if (has_failed(use.sequence)) return;
+      if (use.sequence == nullptr || has_failed(use.sequence)) return;
       try {
         use.sequence->take(use, result);
       } catch (const std::exception&) {
@@ -143,11 +224,7 @@ void EngineLoop::execute(StepPlan& plan) {
       }
     });
   } catch (const std::exception& error) {
-    const auto* lost = dynamic_cast<const DeviceLost*>(&error);
-    if (lost != nullptr && device_lost_) std::exchange(device_lost_, {})(lost->what());
-    for (Sequence* sequence : plan.sequences) sequence->fail(std::current_exception());
-    plan.sequences.clear();
-    return;
+    return fail(plan, error);
   }
   in_forward_ += std::chrono::steady_clock::now() - began;
   for (const auto& [sequence, error] : failed) {
@@ -155,6 +232,14 @@ void EngineLoop::execute(StepPlan& plan) {
     std::erase(plan.sequences, sequence);
   }
   complete(plan);
+}
+
+// Inside of the handler that caught `error`.
+void EngineLoop::fail(StepPlan& plan, const std::exception& error) {
+  const auto* lost = dynamic_cast<const DeviceLost*>(&error);
+  if (lost != nullptr && device_lost_) std::exchange(device_lost_, {})(lost->what());
+  for (Sequence* sequence : plan.sequences) sequence->fail(std::current_exception());
+  plan.sequences.clear();
 }
 
 void EngineLoop::complete(const StepPlan& plan) {

@@ -72,7 +72,12 @@ class EngineLoop {
   void take_inbox();  // needs mutex_
   void settle();
   void execute(StepPlan& plan);
-  void count_time(std::chrono::steady_clock::time_point began);
+  bool can_run_ahead(const StepPlan& plan) const;
+  void run_ahead(StepPlan plan, std::chrono::steady_clock::time_point& began);
+  StepPlan plan_followers(const StepPlan& plan);
+  void hand_over(StepPlan& plan, const std::function<void(const RowSink&)>& compute);
+  void fail(StepPlan& plan, const std::exception& error);
+  void count_time(std::chrono::steady_clock::time_point& began);
   void complete(const StepPlan& plan);
   void remove_dead();
 

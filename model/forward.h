@@ -9,6 +9,8 @@
 
 namespace captiond {
 
+class DecodeAhead;
+
 // The outcome of one output row. Spans are valid during the call that hands it over.
 struct RowResult {
   // [hidden_size] after the final norm, the input of the head. Of kGreedy and kLogits it may be
@@ -38,6 +40,9 @@ class Forward {
   // std::exception when the pass fails: the rows' pages then hold rubbish, other pages are intact.
   // DeviceLost: no later pass will succeed either.
   virtual void run(const Step& step, const RowSink& sink) = 0;
+
+  // The same object where decode steps can be begun ahead; null where they cannot, as on the CPU.
+  virtual DecodeAhead* decode_ahead() { return nullptr; }
 
   // How long a GPU has computed for all steps so far, from its first copy of a step to its last; 0
   // where the CPU computes.

@@ -36,6 +36,11 @@ std::span<const TokenId> RunningGeneration::draft_left() const {
   return std::span(options_.draft).subspan(have, count);
 }
 
+bool RunningGeneration::may_go_on() const {
+  return !finished_ && output() == RowOutput::kGreedy && draft_rows_ == 0 && draft_left().empty() &&
+         generation_.tokens.size() + 1 < options_.max_tokens;
+}
+
 void RunningGeneration::begin_step(std::size_t base, std::size_t draft_rows) {
   check(draft_rows <= draft_left().size(), "only rows of the draft are verified");
   base_ = base;

@@ -42,6 +42,10 @@ class RunningGeneration {
   // What of the draft is still worth a row after the pending token.
   std::span<const TokenId> draft_left() const;
 
+  // Whether the token that the step under way chooses is the device's alone to choose, has no draft
+  // behind it and is not the last one allowed.
+  bool may_go_on() const;
+
   // `draft_rows` rows of draft_left() are computed in this step behind the row in front, which ends
   // at position `base`: base positions are valid whatever the outputs say.
   void begin_step(std::size_t base, std::size_t draft_rows);

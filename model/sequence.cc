@@ -373,6 +373,34 @@ std::size_t Sequence::plan_generation(StepPlan& plan, std::size_t rows_max, bool
   return base_rows + draft.size();
 }
 
+bool Sequence::can_be_followed() const {
+  if (error_ || !generation_ || !generation_->pending() || !generation_->may_go_on()) return false;
+  if (length_ + 1 > rules_->positions_max) return false;
+  return std::all_of(tables_.begin(), tables_.end(),
+                     [&](const KvTable& table) { return table.has_room(length_, length_ + 1); });
+}
+
+void Sequence::plan_follower(StepPlan& plan, std::size_t output) {
+  reserve(plan, length_, length_ + 1);
+  const std::size_t row = plan.step.rows();
+  add_slice(plan, length_, 1, ChosenRow{.output = output});
+  add_output(plan, row, RowOutput::kGreedy,
+             {.sequence = this, .sink_position = {}, .generation = true});
+}
+
+bool Sequence::follow() {
+  const bool goes_on =
+      !error_ && generation_ && !generation_->finished() && generation_->pending().has_value();
+  if (!goes_on) {
+    for (KvTable& table : tables_) table.truncate(length_);
+    return false;
+  }
+  const TokenId token = *generation_->pending();
+  history_.append_ids({&token, 1});
+  generation_->begin_step(++length_, 0);
+  return true;
+}
+
 void Sequence::take(const OutputUse& use, const RowResult& result) {
   if (use.sink_position) {
     if (!result.finite) throw logits_not_finite(*use.sink_position);

@@ -87,6 +87,16 @@ class Sequence {
   // it has more) and returns how many. Throws KvExhausted or RequestError with nothing added.
   std::size_t plan(StepPlan& plan, std::size_t rows_max, bool oversize);
 
+  // Whether the token that the step under way chooses may get a row in the next one before it is
+  // known: a greedy generation that goes on unless the token ends it, without a draft, with pages.
+  bool can_be_followed() const;
+  // Adds that row, for what output `output` of the step under way chooses. Nothing is counted as
+  // planned before follow().
+  void plan_follower(StepPlan& plan, std::size_t output);
+  // Once that step is complete: whether its token goes on, so that the row is the next planned one.
+  // Otherwise the row is void, and its pages go back.
+  bool follow();
+
   // The pages of one slice of this sequence, once all rows of the step are planned.
   void set_pages(StepSlice& slice) const;
 

@@ -24,7 +24,12 @@ struct PictureRows {
   std::size_t first_patch = 0;           // raster index of the first row's patch
   std::size_t columns = 0;               // patches in a row of the picture: x = i % columns
 };
-using SliceRows = std::variant<IdRows, AudioRows, PictureRows>;
+// One row of the id that an output of the step begun before this one chooses: the host does not
+// know it yet. See DecodeAhead.
+struct ChosenRow {
+  std::size_t output = 0;  // its place among that step's outputs
+};
+using SliceRows = std::variant<IdRows, AudioRows, PictureRows, ChosenRow>;
 
 // A run of consecutive positions of one sequence. The rows of a step are those of its slices, one
 // after another; the slices of one sequence stand in ascending order.

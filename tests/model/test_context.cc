@@ -1,4 +1,5 @@
 // What a context promises, on the toy model: the real queue, scheduler and pages without torch.
+// With the argument "ahead", decode steps are begun ahead, as on a GPU.
 #define BOOST_TEST_MODULE context
 
 #include <algorithm>
@@ -17,6 +18,12 @@ using namespace captiond;
 using namespace captiond::test;
 
 namespace {
+
+std::shared_ptr<Engine> open_engine(ToyOptions options = {}) {
+  const auto& suite = boost::unit_test::framework::master_test_suite();
+  if (suite.argc > 1 && std::string(suite.argv[1]) == "ahead") options.ahead_rows_max = 16;
+  return open_toy(std::move(options));
+}
 
 // A prompt whose continuation has at least `count` tokens before it stops.
 std::vector<TokenId> long_winded_prompt(std::size_t length, std::size_t count,
@@ -75,7 +82,7 @@ bool says(const std::exception& error, const std::string& part) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_generation_continues_what_was_appended) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   for (const std::size_t length : std::vector<std::size_t>{1, 2, 15, 16, 17, 63, 64, 65, 200}) {
     const auto ids = long_winded_prompt(length, 40);
     const auto context = engine->new_context();
@@ -87,7 +94,7 @@ BOOST_AUTO_TEST_CASE(a_generation_continues_what_was_appended) {
 }
 
 BOOST_AUTO_TEST_CASE(cutting_a_prompt_into_appends_changes_nothing) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = long_winded_prompt(100, 30);
   for (const std::size_t piece : std::vector<std::size_t>{1, 3, 16, 37}) {
     const auto context = engine->new_context();
@@ -100,7 +107,7 @@ BOOST_AUTO_TEST_CASE(cutting_a_prompt_into_appends_changes_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(a_generation_stops_at_a_stop_token_and_leaves_it_out) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   std::vector<TokenId> ids;
   std::vector<TokenId> expected;
   for (std::uint32_t seed = 1; expected.size() < 3 || expected.size() == 200; ++seed) {
@@ -126,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_generation_stops_at_a_stop_token_and_leaves_it_out) {
 }
 
 BOOST_AUTO_TEST_CASE(a_generation_in_two_parts_equals_one) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = long_winded_prompt(30, 40);
   const auto context = engine->new_context();
   context->append(ids);
@@ -137,7 +144,7 @@ BOOST_AUTO_TEST_CASE(a_generation_in_two_parts_equals_one) {
 }
 
 BOOST_AUTO_TEST_CASE(on_token_hears_every_token_in_order) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = long_winded_prompt(10, 20);
   const auto context = engine->new_context();
   context->append(ids);
@@ -173,7 +180,7 @@ BOOST_AUTO_TEST_CASE(a_draft_saves_steps_and_never_changes_the_tokens) {
   for (const std::size_t step_rows_max : std::vector<std::size_t>{4, 16, 64}) {
     for (const bool flushed : {false, true}) {
       for (const Case& each : cases) {
-        const auto engine = open_toy({.step_rows_max = step_rows_max});
+        const auto engine = open_engine({.step_rows_max = step_rows_max});
         const auto context = engine->new_context();
         context->append(ids);
         if (flushed) context->flush().get();
@@ -195,7 +202,7 @@ BOOST_AUTO_TEST_CASE(a_draft_saves_steps_and_never_changes_the_tokens) {
 }
 
 BOOST_AUTO_TEST_CASE(a_fork_goes_its_own_way_and_shares_pages) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = long_winded_prompt(100, 30);
   const auto parent = engine->new_context();
   parent->append(ids);
@@ -220,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_fork_goes_its_own_way_and_shares_pages) {
 }
 
 BOOST_AUTO_TEST_CASE(a_fork_made_while_work_is_queued_sees_all_of_it_and_nothing_later) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = long_winded_prompt(300, 30);
   auto parent = engine->new_context();
   parent->append(ids);
@@ -237,7 +244,7 @@ BOOST_AUTO_TEST_CASE(a_fork_made_while_work_is_queued_sees_all_of_it_and_nothing
 }
 
 BOOST_AUTO_TEST_CASE(a_truncated_context_equals_a_fresh_one) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = long_winded_prompt(100, 20);
   for (const std::size_t length : std::vector<std::size_t>{1, 15, 16, 17, 99, 100}) {
     const std::vector<TokenId> kept(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(length));
@@ -260,7 +267,7 @@ BOOST_AUTO_TEST_CASE(a_truncated_context_equals_a_fresh_one) {
 }
 
 BOOST_AUTO_TEST_CASE(audio_and_pictures_survive_cuts_forks_and_truncates) {
-  const auto engine = open_toy({.step_rows_max = 8});
+  const auto engine = open_engine({.step_rows_max = 8});
   const auto run = [&](bool detours) {
     const auto context = engine->new_context();
     context->append(toy_prompt(5, 1));
@@ -290,7 +297,7 @@ BOOST_AUTO_TEST_CASE(audio_and_pictures_survive_cuts_forks_and_truncates) {
 
 BOOST_AUTO_TEST_CASE(contexts_do_not_disturb_each_other) {
   Gate gate;
-  const auto engine = open_toy({.step_rows_max = 32, .before_step = gate.wait()});
+  const auto engine = open_engine({.step_rows_max = 32, .before_step = gate.wait()});
   std::vector<std::unique_ptr<Context>> contexts;
   std::vector<std::future<Generation>> generations;
   std::vector<std::vector<TokenId>> expected;
@@ -318,7 +325,7 @@ BOOST_AUTO_TEST_CASE(contexts_do_not_disturb_each_other) {
 }
 
 BOOST_AUTO_TEST_CASE(sampling_repeats_with_its_seed_drafted_or_not) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto ids = toy_prompt(20, 4);
   const auto sample = [&](std::uint64_t seed, std::vector<TokenId> draft) {
     const auto context = engine->new_context();
@@ -337,7 +344,7 @@ BOOST_AUTO_TEST_CASE(sampling_repeats_with_its_seed_drafted_or_not) {
 }
 
 BOOST_AUTO_TEST_CASE(sliding_pages_are_given_back_and_nothing_changes) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto context = engine->new_context();
   const auto ids = long_winded_prompt(3000, 20);
   context->append(ids);
@@ -362,7 +369,7 @@ BOOST_AUTO_TEST_CASE(sliding_pages_are_given_back_and_nothing_changes) {
 }
 
 BOOST_AUTO_TEST_CASE(a_context_without_pages_fails_alone) {
-  const auto engine = open_toy({.pages = 20});
+  const auto engine = open_engine({.pages = 20});
   const auto good = engine->new_context();
   const auto ids = long_winded_prompt(100, 60);
   good->append(ids);
@@ -383,7 +390,7 @@ BOOST_AUTO_TEST_CASE(a_context_without_pages_fails_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(a_failed_step_goes_to_its_contexts_and_the_others_go_on) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto good = engine->new_context();
   const auto ids = long_winded_prompt(10, 20);
   good->append(ids);
@@ -396,7 +403,7 @@ BOOST_AUTO_TEST_CASE(a_failed_step_goes_to_its_contexts_and_the_others_go_on) {
 }
 
 BOOST_AUTO_TEST_CASE(logits_that_are_not_finite_are_an_error_and_never_a_token) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   for (const bool greedy : {true, false}) {
     const auto context = engine->new_context();
     context->append(std::vector<TokenId>{4, Toy::kNotANumber});
@@ -415,7 +422,7 @@ BOOST_AUTO_TEST_CASE(logits_that_are_not_finite_are_an_error_and_never_a_token) 
 }
 
 BOOST_AUTO_TEST_CASE(the_logits_sink_hears_every_appended_position_once) {
-  const auto engine = open_toy({.step_rows_max = 8});
+  const auto engine = open_engine({.step_rows_max = 8});
   std::vector<std::size_t> positions;
   std::vector<std::vector<float>> rows;
   const auto context = engine->new_context([&](std::size_t position, std::span<const float> row) {
@@ -438,7 +445,7 @@ BOOST_AUTO_TEST_CASE(the_logits_sink_hears_every_appended_position_once) {
 }
 
 BOOST_AUTO_TEST_CASE(requests_that_can_never_be_served_are_refused_with_numbers) {
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   const auto context = engine->new_context();
   const auto refused = [&](const auto& request, const std::string& part) {
     BOOST_CHECK_EXCEPTION(request(), RequestError,
@@ -483,7 +490,7 @@ BOOST_AUTO_TEST_CASE(requests_that_can_never_be_served_are_refused_with_numbers)
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_that_cannot_hear_or_see_refuses_media) {
   // The toy engine has both; its config without them stands for such a checkpoint.
-  const auto engine = open_toy();
+  const auto engine = open_engine();
   auto& config = const_cast<ModelConfig&>(engine->config());
   config.audio.reset();
   config.vision.reset();
@@ -496,7 +503,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_that_cannot_hear_or_see_refuses_media) {
 
 BOOST_AUTO_TEST_CASE(destroying_a_context_cancels_what_is_not_done) {
   Gate gate;
-  const auto engine = open_toy({.before_step = gate.wait()});
+  const auto engine = open_engine({.before_step = gate.wait()});
   auto context = engine->new_context();
   context->append(toy_prompt(10, 1));
   auto running = context->generate(tokens(1000));
@@ -512,7 +519,7 @@ BOOST_AUTO_TEST_CASE(destroying_a_context_cancels_what_is_not_done) {
 }
 
 BOOST_AUTO_TEST_CASE(an_engine_may_die_inside_its_own_callback) {
-  auto engine = open_toy();
+  auto engine = open_engine();
   std::promise<void> done;
   std::shared_ptr<Context> context = engine->new_context();
   context->append(toy_prompt(10, 1));
@@ -528,7 +535,7 @@ BOOST_AUTO_TEST_CASE(an_engine_may_die_inside_its_own_callback) {
 
 BOOST_AUTO_TEST_CASE(a_long_prompt_does_not_starve_a_decode) {
   Gate gate;
-  const auto engine = open_toy({.step_rows_max = 16, .before_step = gate.wait()});
+  const auto engine = open_engine({.step_rows_max = 16, .before_step = gate.wait()});
   Order order;
   const auto reader = engine->new_context();
   reader->append(toy_prompt(4000, 1));
@@ -544,7 +551,7 @@ BOOST_AUTO_TEST_CASE(a_long_prompt_does_not_starve_a_decode) {
 
 BOOST_AUTO_TEST_CASE(decodes_do_not_starve_a_prompt) {
   Gate gate;
-  const auto engine = open_toy({.step_rows_max = 4, .before_step = gate.wait()});
+  const auto engine = open_engine({.step_rows_max = 4, .before_step = gate.wait()});
   Order order;
   std::vector<std::unique_ptr<Context>> contexts;
   for (std::uint32_t i = 0; i < 6; ++i) {
@@ -563,7 +570,7 @@ BOOST_AUTO_TEST_CASE(decodes_do_not_starve_a_prompt) {
 
 BOOST_AUTO_TEST_CASE(who_is_due_first_is_served_first) {
   Gate gate;
-  const auto engine = open_toy({.step_rows_max = 4, .before_step = gate.wait()});
+  const auto engine = open_engine({.step_rows_max = 4, .before_step = gate.wait()});
   const auto now = std::chrono::steady_clock::now();
   Order order;
   std::vector<std::unique_ptr<Context>> contexts;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <random>
 #include <span>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "model/context_handle.h"
+#include "model/decode_ahead.h"
 #include "model/sampler.h"
 
 namespace captiond::test {
@@ -40,9 +42,12 @@ std::vector<float> logits_of(std::uint64_t hash) {
   return logits;
 }
 
-class ToyForward final : public Forward {
+// A step that is begun ahead is computed at once and its results are kept: what a row behind it
+// could disturb, it does disturb.
+class ToyForward final : public Forward, public DecodeAhead {
  public:
-  explicit ToyForward(const ToyOptions& options) : before_step_(options.before_step) {
+  explicit ToyForward(const ToyOptions& options)
+      : before_step_(options.before_step), ahead_rows_max_(options.ahead_rows_max) {
     for (auto& slots : slots_) slots.assign(options.pages * kPagePositions, kPoison);
   }
 
@@ -65,7 +70,32 @@ class ToyForward final : public Forward {
     if (output != step.outputs.end()) throw std::logic_error("outputs are ascending by row");
   }
 
+  DecodeAhead* decode_ahead() override { return ahead_rows_max_ > 0 ? this : nullptr; }
+  std::size_t rows_max() const override { return ahead_rows_max_; }
+  void start(const Step& step) override {
+    if (begun_.size() > 1) throw std::logic_error("at most one step is begun and not finished");
+    std::vector<Choice> choices;
+    run(step, [&](std::size_t, const RowResult& result) {
+      choices.push_back({.token = result.greedy, .finite = result.finite});
+    });
+    begun_.push_back(choices);
+    last_choices_ = std::move(choices);
+  }
+  void finish(const RowSink& sink) override {
+    const std::vector<Choice> choices = std::move(begun_.front());
+    begun_.pop_front();
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+      sink(i,
+           {.hidden = {}, .finite = choices[i].finite, .greedy = choices[i].token, .logits = {}});
+    }
+  }
+
  private:
+  struct Choice {
+    TokenId token = 0;
+    bool finite = true;
+  };
+
   void copy_page(const PageCopy& copy) {
     auto& slots = slots_[static_cast<std::size_t>(copy.group)];
     const auto at = [&](PageId page) {
@@ -90,6 +120,8 @@ class ToyForward final : public Forward {
       } else if (const auto* audio = std::get_if<AudioRows>(&slice.rows)) {
         number =
             1000 + std::bit_cast<std::uint32_t>(audio->samples[i * AudioPatches::kSamplesPerPatch]);
+      } else if (const auto* chosen = std::get_if<ChosenRow>(&slice.rows)) {
+        number = Toy::number_of(last_choices_.at(chosen->output).token);
       } else {
         const auto& picture = std::get<PictureRows>(slice.rows);
         number = 2000 + picture.pixels[i * VisionPatches::kBytesPerPatch] + picture.first_patch + i;
@@ -132,6 +164,9 @@ class ToyForward final : public Forward {
   }
 
   const std::function<void(const Step&)> before_step_;
+  const std::size_t ahead_rows_max_;
+  std::deque<std::vector<Choice>> begun_;  // results of steps begun and not finished
+  std::vector<Choice> last_choices_;       // of the step begun last
   std::array<std::vector<std::uint64_t>, kKvGroupCount> slots_;
 };
 

@@ -36,6 +36,7 @@ struct Toy {
 struct ToyOptions {
   std::size_t step_rows_max = 64;
   std::size_t pages = 1024;
+  std::size_t ahead_rows_max = 0;  // rows of a decode step that is begun ahead; 0: none is
   std::function<void(const Step&)> before_step = {};  // on the engine's thread
   std::function<void(const std::string&)> device_lost = {};
 };
