@@ -30,18 +30,24 @@ def add_picture_commands(commands):
 
 
 def add_evaluate(commands):
-    """The command `evaluate`."""
+    """The commands `evaluate` and `pack-recordings`."""
     evaluate = commands.add_parser("evaluate", help="word error rates of a Hugging Face folder")
+    pack = commands.add_parser("pack-recordings", help="the recordings that evaluate needs packages for, as one zip")
+    for command in (evaluate, pack):
+        command.add_argument("--set", default="assets/evaluation/english.zip")
+        command.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
+        command.add_argument("--unseen-engine",
+                             help="folder of espeak-ng: also its MBROLA voices, which must be installed")
+        command.add_argument("--unseen-voice", help="folder of an unpacked Piper voice: also that; espeak-ng in --espeak")
+        command.add_argument("--espeak", default="/", help="where espeak-ng is unpacked")
+        command.add_argument("--people", help="folder with the unpacked recordings of people")
+    pack.add_argument("--out", required=True)
     evaluate.add_argument("--model", default="assets/demo-model")
-    evaluate.add_argument("--set", default="assets/evaluation/english.zip")
     evaluate.add_argument("--device", default="cpu")
     evaluate.add_argument("--peer", action="store_true", help="of pocketsphinx instead of the folder")
     evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
-    evaluate.add_argument("--sounds", help="folder with the unpacked recordings of music and keys")
-    evaluate.add_argument("--unseen-engine", help="folder of espeak-ng: also its MBROLA voices, which must be installed")
-    evaluate.add_argument("--unseen-voice", help="folder of an unpacked Piper voice: also that; espeak-ng in --espeak")
-    evaluate.add_argument("--espeak", default="/", help="where espeak-ng is unpacked")
-    evaluate.add_argument("--people", help="folder with the unpacked recordings of people")
+    evaluate.add_argument("--recordings", help="zip of pack-recordings, instead of the folders above")
+    evaluate.add_argument("--characters", help="zip of pack-people: also its held-out characters")
     evaluate.add_argument("--out", help="also write every transcript to this file")
 
 
@@ -84,6 +90,7 @@ def parser():
     mix.add_argument("parts", nargs="+", metavar="FOLDER:SHARE", help="the first gives the picture embedder")
     pack = commands.add_parser("pack", help="what a run needs on a machine without a network")
     pack.add_argument("--out", default="build/demo_model/carry")
+    pack.add_argument("--recordings", type=pathlib.Path, help="zip of pack-recordings, for the evaluation there")
     pack.add_argument("wheels", nargs="*", type=pathlib.Path, help="python packages that it lacks")
     split = commands.add_parser("check-split", help="nothing held out is trained on: proof on the tables")
     split.add_argument("--assets", default="assets")
@@ -244,15 +251,15 @@ def run(arguments, config, work):
         evaluation_set.make_set(config["evaluation"], config["speech"], work, out / "evaluation" / "english.zip")
     elif command == "pack":
         from . import carry
-        carry.pack(config, work, pathlib.Path(arguments.out), arguments.wheels)
+        carry.pack(config, work, pathlib.Path(arguments.out), arguments.wheels, arguments.recordings)
     elif command == "check-split":
         from . import split_check
         return 1 if split_check.check(config, work, pathlib.Path(arguments.assets), arguments.speech) else 0
     elif command in TRANSLATION_COMMANDS:
         run_translation(arguments, config, work)
-    elif command == "evaluate":
+    elif command in ("evaluate", "pack-recordings"):
         from . import evaluate
-        evaluate.report(arguments)
+        (evaluate.pack if command == "pack-recordings" else evaluate.report)(arguments)
     return 0
 
 

@@ -1,7 +1,8 @@
-"""`pack`: everything that a run needs on a machine without a network, as three folders to carry there.
+"""`pack`: everything that a run needs on a machine without a network, as folders to carry there.
 
 Each folder is small enough to travel with the working tree: A and B without the checkpoint that
-training starts from, which is a part of the tree, and C with it (see README.md)."""
+training starts from, which is a part of the tree, and C with it (see README.md). D, which holds the
+recordings that the checkpoint is measured with at the end, may follow while training runs."""
 
 import io
 import lzma
@@ -83,10 +84,12 @@ def pack_styles(folder, out):
     out.write_bytes(lzma.compress(held.getvalue()))
 
 
-def pack(config, work, out, wheels):
-    """Writes OUT/A, OUT/B and OUT/C; wheels: files that the machine's python lacks (soundfile and cffi)."""
-    first, second, third = out / "A", out / "B", out / "C"
-    for folder in (first, second, third):
+def pack(config, work, out, wheels, recordings=None):
+    """Writes OUT/A, OUT/B, OUT/C and, with the zip of `pack-recordings`, OUT/D; wheels: files that the
+    machine's python lacks (soundfile and cffi)."""
+    folders = [out / name for name in ("A", "B", "C", "D")[:3 if recordings is None else 4]]
+    first, second, third = folders[:3]
+    for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     for path in sorted((work / "kokoro").glob("*.safetensors")):
         compressed(path, first / f"{path.name}.xz")
@@ -97,6 +100,8 @@ def pack(config, work, out, wheels):
     pack_styles(work / "kokoro" / "voices", third / "voices16.npz.xz")
     for path in (HELPER_HEAD, work / "kokoro" / "vocab.json", pathlib.Path(config["pictures"]["sprites"]), *wheels):
         (third / path.name).write_bytes(path.read_bytes())
-    for folder in (first, second, third):
+    if recordings is not None:
+        (out / "D" / "recordings.zip").write_bytes(recordings.read_bytes())
+    for folder in folders:
         size = sum(path.stat().st_size for path in folder.iterdir())
         print(f"{folder}: {size / 1e6:.1f} MB; leaves {(LIMIT - size) / 1e6:.1f} MB for the rest of the tree")

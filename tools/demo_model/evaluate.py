@@ -11,7 +11,7 @@ import zipfile
 import numpy
 import soundfile
 
-from . import errors, quiet, store, truncation
+from . import errors, people, quiet, recordings, store, truncation
 from .captioner import Captioner
 
 SILENCE_HOURS = 0.1
@@ -65,17 +65,19 @@ def score(captioner, name, items, log):
     return counts
 
 
-def score_quiet(captioner, folder, log):
-    """Prints how many words are heard where nobody speaks."""
-    words_in_all = seconds_in_all = 0
-    for kind, recordings in quiet.sets(QUIET_SEED, SILENCE_HOURS, folder).items():
-        heard = captioner.transcribe(recordings)
-        words, seconds = sum(len(one.split()) for one in heard), sum(map(len, recordings)) / store.RATE_HZ
-        words_in_all, seconds_in_all = words_in_all + words, seconds_in_all + seconds
-        print(f"{kind:34} {words} invented words in {seconds:.0f} s, {len(recordings)} recordings, "
+def score_quiet(captioner, sounds, log):
+    """Prints how many words are heard where nobody speaks. sounds: kind -> recordings."""
+    totals = {}
+    for kind, waves in sounds.items():
+        heard = captioner.transcribe(waves)
+        words, seconds = sum(len(one.split()) for one in heard), sum(map(len, waves)) / store.RATE_HZ
+        totals[kind] = words, seconds
+        print(f"{kind:34} {words} invented words in {seconds:.0f} s, {len(waves)} recordings, "
               f"{sum(map(bool, heard))} of them with words", flush=True)
         log += [f"{kind}\t\t{one}" for one in heard if one]
-    print(f"{'all without words':34} {words_in_all / seconds_in_all * 3600:.0f} invented words an hour", flush=True)
+    for name, kinds in (("all without words", totals), ("the same without " + quiet.WIDER, totals.keys() - {quiet.WIDER})):
+        words, seconds = (sum(totals[kind][place] for kind in kinds) for place in (0, 1))
+        print(f"{name:34} {words / seconds * 3600:.0f} invented words an hour ({words} in {seconds:.0f} s)", flush=True)
 
 
 def score_truncated(captioner, items, log):
@@ -96,6 +98,25 @@ class Peer:
     def transcribe(recordings):
         from . import cascade
         return cascade.transcribe(recordings)
+
+
+def packed_sets(arguments, texts):
+    """set -> [(voice, text, samples)] of the zip of `pack-recordings`, or made here as the arguments say."""
+    if arguments.recordings:
+        out = recordings.read(arguments.recordings)
+    else:
+        out = recordings.gather(arguments, texts, NOISY_ITEMS, QUIET_SEED)
+    if arguments.characters:
+        out[people.CHARACTERS_SET] = [("", text, samples) for text, samples in
+                                      people.packed_characters(pathlib.Path(arguments.characters))]
+    return out
+
+
+def pack(arguments):
+    """Writes the zip that --recordings takes; the characters of the game are in the zip of `pack-people`."""
+    sets = recordings.gather(arguments, [item[2] for item in read_set(arguments.set)], NOISY_ITEMS, QUIET_SEED)
+    sets.pop(people.CHARACTERS_SET, None)
+    recordings.write(sets, arguments.out)
 
 
 def captioner_of(arguments):
@@ -119,22 +140,17 @@ def report(arguments):
             noisy = [(text, with_noise(samples, decibels, generator)) for text, samples in spoken]
             score(captioner, f"the same, white noise at {decibels} dB", noisy, log)
         score_truncated(captioner, spoken, log)
-        score_quiet(captioner, pathlib.Path(arguments.sounds) if arguments.sounds else None, log)
-    if arguments.unseen_voice:
-        from . import unseen_engine
-        made = unseen_engine.piper_recordings([item[2] for item in items], arguments.espeak, arguments.unseen_voice,
-                                              NOISY_ITEMS, QUIET_SEED)
-        score(captioner, "a Piper voice, never heard", made, log)
-    if arguments.unseen_engine:
-        from . import unseen_engine
-        made = unseen_engine.recordings([item[2] for item in items], arguments.unseen_engine, NOISY_ITEMS, QUIET_SEED)
-        counts = score(captioner, "an engine never heard in training", [one[1:] for one in made], log)
-        for voice in unseen_engine.VOICES:
-            print("  " + line(f"voice {voice}", [count for one, count in zip(made, counts) if one[0] == voice]))
-    if arguments.people:
-        from . import people
-        for name, recordings in people.sets(pathlib.Path(arguments.people)):
-            score(captioner, name, recordings, log)
+    packed = packed_sets(arguments, [item[2] for item in items])
+    if arguments.noise:
+        quiet_sets = quiet.sets(QUIET_SEED, SILENCE_HOURS)
+        for kind in quiet.RECORDED:
+            if kind in packed:
+                quiet_sets[kind] = [samples for _, _, samples in packed[kind]]
+        score_quiet(captioner, quiet_sets, log)
+    for name in [one for one in packed if one not in quiet.RECORDED]:
+        counts = score(captioner, name, [one[1:] for one in packed[name]], log)
+        for voice in sorted({one[0] for one in packed[name]} - {""}):
+            print("  " + line(f"voice {voice}", [count for one, count in zip(packed[name], counts) if one[0] == voice]))
     seconds = sum(len(item[3]) for item in items) / store.RATE_HZ
     print(f"{seconds:.0f} s of speech in the set; all in {time.time() - started:.0f} s of wall time")
     if arguments.out:

@@ -5,6 +5,7 @@ unpacked. G.722 is decoded with the package av."""
 
 import gzip
 import re
+import zipfile
 
 import numpy
 
@@ -14,6 +15,7 @@ WORDS_MIN = 4
 ASTERISK_VOICE = "usr/share/asterisk/sounds/en_US_f_Allison"
 ASTERISK_TEXT = "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
 CHARACTERS = game_voices.ARCHIVE
+CHARACTERS_SET = "people: held-out characters"
 HELD_CHARACTERS = ("HENRY", "IAN", "LOLA", "NAOMI", "PRIN", "SEC")    # as in second.yaml
 POCKETSPHINX = "usr/share/pocketsphinx/test/data/librivox"
 
@@ -52,6 +54,14 @@ def librivox(folder):
         yield text, samples
 
 
+def packed_characters(path):
+    """The same as `characters`, from the zip that game_voices.pack wrote."""
+    with zipfile.ZipFile(path) as archive:
+        for name, character, text in game_voices.read_table(path):
+            if character in HELD_CHARACTERS and len(text.split()) >= WORDS_MIN:
+                yield text, game_voices.samples_of(archive.read(name))
+
+
 def characters(folder):
     """(text, samples) of the characters of the game that training never hears, of at least four
     words; the archive queen.1c holds them."""
@@ -75,6 +85,6 @@ def sets(folder):
     """(name, list of (text, samples)) of what the folder holds."""
     for name, reader, needed in (("people: Asterisk prompts", asterisk, ASTERISK_TEXT),
                                  ("people: LibriVox sentences", librivox, POCKETSPHINX),
-                                 ("people: held-out characters", characters, CHARACTERS)):
+                                 (CHARACTERS_SET, characters, CHARACTERS)):
         if (folder / needed).exists():
             yield name, list(reader(folder))

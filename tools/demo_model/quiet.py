@@ -6,12 +6,14 @@ asterisk-moh-opsound-g722 (music) and bucklespring-data (keys), which training n
 import numpy
 import soundfile
 
-from . import music, store
+from . import music, sounds, store
 
 RATE = store.RATE_HZ
 MADE_KINDS = ("digital silence", "hiss", "low-passed noise", "mains hum")
+WIDER = "wider made sounds"           # since the third run
 MUSIC, KEYS = "usr/share/asterisk/moh", "usr/share/buckle/wav"
 MUSIC_SECONDS = 8
+RECORDED = ("recorded music", "recorded typing")
 
 
 def made(generator, hours):
@@ -43,7 +45,7 @@ def recorded_music(folder, pieces_each):
         wave = read_media(path)
         size = MUSIC_SECONDS * RATE
         for begin in numpy.linspace(0, len(wave) - size, pieces_each).astype(int):
-            yield "recorded music", wave[begin:begin + size]
+            yield RECORDED[0], wave[begin:begin + size]
 
 
 def recorded_typing(folder, number, seed):
@@ -60,16 +62,25 @@ def recorded_typing(folder, number, seed):
             wave[at:at + len(key)] += key
             at += int((0.05 + generator.exponential(0.12)) * RATE)
         level = 10 ** generator.uniform(-2, -0.3)
-        yield "recorded typing", (wave / (numpy.abs(wave).max() + 1e-9) * level * 32767).astype(numpy.int16)
+        yield RECORDED[1], (wave / (numpy.abs(wave).max() + 1e-9) * level * 32767).astype(numpy.int16)
 
 
-def sets(seed, hours, folder=None):
-    """kind -> list of recordings."""
+def made_sounds(number, seed):
+    """(kind, samples): the same of the wider kinds of sounds.py."""
     generator = numpy.random.default_rng(seed)
-    pairs = [*made(generator, hours), *made_music(20, seed)]
-    if folder is not None:
-        pairs += [*recorded_music(folder, 5), *recorded_typing(folder, 15, seed)]
-    out = {}
-    for kind, samples in pairs:
+    for _ in range(number):
+        yield WIDER, sounds.make_one(generator)
+
+
+def recorded(folder, seed):
+    """(kind, samples) of the packages' recordings."""
+    yield from recorded_music(folder, 5)
+    yield from recorded_typing(folder, 15, seed)
+
+
+def sets(seed, hours):
+    """kind -> list of made recordings."""
+    generator, out = numpy.random.default_rng(seed), {}
+    for kind, samples in (*made(generator, hours), *made_music(20, seed), *made_sounds(44, seed)):
         out.setdefault(kind, []).append(samples)
     return out

@@ -140,8 +140,8 @@ def engine_worker(settings, work, out, kind, share, shares, root, limit_s):
 
 def background_worker(out, number, seed):
     """Sounds without words."""
-    from . import music
-    music.write_store(out, number, seed)
+    from . import sounds
+    sounds.write_store(out, number, seed)
 
 
 def people_worker(settings, work, out):

@@ -78,9 +78,16 @@ def wider_sources(settings, folder):
         yield source, text, False
 
 
+def is_wanted(source, text, shares):
+    """Whether a sentence belongs to the share of its source that is taken, chosen by the sentence
+    alone; what follows the first '-' of a source does not count unless it is named."""
+    share = shares.get(source, shares.get(source.split("-")[0], 1.0))
+    return sentences.share_of(text, "wanted") < share
+
+
 def gather(settings, folder):
     """(source, split, sentence) rows in a fixed order; a normalised sentence occurs once, and is
-    held out in every source or in none."""
+    held out in every source or in none. `source_shares`: how much of a source is trained on."""
     seen, held_share, elsewhere = set(), settings["held_share"], held_lines(settings, folder)
     rows = []
     for source, text, held in sources(settings, folder):
@@ -91,8 +98,9 @@ def gather(settings, folder):
             seen.add(key)
             rows.append((source, sentences.split_of(text, held_share), text))
     for source, split, text in rows:
-        held = sentences.normalise(text) in elsewhere
-        yield source, "held" if held else split, text
+        split = "held" if sentences.normalise(text) in elsewhere else split
+        if split == "held" or is_wanted(source, text, settings.get("source_shares", {})):
+            yield source, split, text
 
 
 def make(settings, folder, path):
