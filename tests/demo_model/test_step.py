@@ -72,6 +72,20 @@ class Losses(unittest.TestCase):
             self.assertGreater(one.item(), 0.5)
             self.assertAlmostEqual(one.item(), other.item(), places=4)
 
+    def test_dropout_changes_what_speech_teaches_and_nothing_else(self):
+        torch = self.torch
+        sizes = (2, self.width(), 20, 14)
+        whole = [loss.item() for loss in self.losses(self.batch(*sizes), 20)]
+        self.network.dropout = 0.2
+        for layer in self.network.layers:
+            layer.dropout = 0.2
+        first, second = ([loss.item() for loss in self.losses(self.batch(*sizes), 20)] for _ in range(2))
+        self.assertEqual(first, second)          # the same seed
+        for one, other in zip(whole, first):
+            self.assertNotAlmostEqual(one, other, places=3)
+        x = torch.randn(1, 9, MODEL["hidden"])
+        torch.testing.assert_close(self.network(x), self.network(x))
+
     def test_rows_that_fill_up_give_no_gradient_that_is_not_finite(self):
         entropy, letter = self.losses(self.batch(4, self.width(), 20, 30), 20)
         (entropy + letter).backward()

@@ -7,6 +7,8 @@ at 16 kHz of the example's own clock, all randomness comes from the generator th
 import dataclasses
 import re
 
+import numpy
+
 from . import frames, sentences, store
 
 RATE = store.RATE_HZ
@@ -75,9 +77,15 @@ class Planner:
         self.index, self.texts, self.settings = index, texts, settings
         self.translations = translations or {}
         self.by_speaker, self.spoken, self.wordless, self.people, self.translated = {}, [], [], [], []
-        engines = getattr(index, "engine", [0] * len(index))
+        self.short, self.taken = [], 0
+        self.take()
+
+    def take(self):
+        """Takes the recordings that the index got since the last time."""
+        index, first, short = self.index, self.taken, self.settings["short_samples"]
+        engines = getattr(index, "engine", numpy.zeros(len(index), numpy.int8))
         for number, (speaker, row, engine) in enumerate(zip(
-                index.speaker.tolist(), index.sentence.tolist(), engines)):
+                index.speaker[first:].tolist(), index.sentence[first:].tolist(), engines[first:].tolist()), first):
             (self.spoken if row >= 0 else self.wordless).append(number)
             if row >= 0 and speaker >= 0:
                 self.by_speaker.setdefault(speaker, []).append(number)
@@ -85,8 +93,9 @@ class Planner:
                 self.people.append(number)
             if row in self.translations:
                 self.translated.append(number)
-        short = settings["short_samples"]
-        self.short = [number for number in self.spoken if index.length[number] <= short]
+            if row >= 0 and index.length[number] <= short:
+                self.short.append(number)
+        self.taken = len(index)
 
     def rate(self, random, varied):
         share = self.settings["rate_share"] if varied else 0.0

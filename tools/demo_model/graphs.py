@@ -29,7 +29,7 @@ def compile_layers(config, vocabulary, device):
     for rows, width in ((224, 144), (64, 528)):
         for mask in (None, picture_mask(width, 20, 66, device)):
             x = network.embed_tokens(torch.zeros(rows, width, dtype=torch.int64, device=device)) * network.scale
-            network(x, mask, run_layer=run_layer).float().square().mean().backward()
+            network(x, mask, run_layer=run_layer, drops=mask is None).float().square().mean().backward()
     torch.cuda.synchronize(device)
     print(f"compile-layers: {time.time() - started:.0f} s")
 

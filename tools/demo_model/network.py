@@ -110,10 +110,15 @@ class Layer(nn.Module):
         self.self_attn, self.mlp = Attention(settings, kind), Feedforward(settings)
         self.input_layernorm, self.post_attention_layernorm = Norm(size), Norm(size)
         self.pre_feedforward_layernorm, self.post_feedforward_layernorm = Norm(size), Norm(size)
+        self.dropout = settings.get("dropout", 0.0)
 
-    def forward(self, x, table, mask=None):
-        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), table, mask))
-        return x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x)))
+    def forward(self, x, table, mask=None, drops=False):
+        """drops: whether `dropout` of what each branch adds is left out."""
+        share = self.dropout if drops else 0.0
+        y = self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), table, mask))
+        x = x + functional.dropout(y, share, drops)
+        y = self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x)))
+        return x + functional.dropout(y, share, drops)
 
 
 class Decoder(nn.Module):
@@ -129,7 +134,7 @@ class Decoder(nn.Module):
         self.norm = Norm(size)
         self.audio = nn.Linear(settings["frame"], size, bias=False)
         self.letters = nn.Linear(size, letters + 1)          # helper head: blank and letters
-        self.scale, self.cap = math.sqrt(size), settings["logit_cap"]
+        self.scale, self.cap, self.dropout = math.sqrt(size), settings["logit_cap"], settings.get("dropout", 0.0)
         self.initialise()
         self.vision = VisionEmbedder(settings["vision"], size) if "vision" in settings else None
         if self.vision is not None:                          # helper head: nouns and colours
@@ -173,15 +178,18 @@ class Decoder(nn.Module):
         mask = picture_mask(tokens.shape[1], begin, patches.shape[1], tokens.device)
         return place(text, is_image, seen.to(text.dtype)), mask
 
-    def forward(self, x, mask=None, run_layer=None):
+    def forward(self, x, mask=None, run_layer=None, drops=False):
         """[B, L, D] -> normed last hidden states [B, L, D]; without a mask all is causal.
 
-        run_layer: what to call instead of Layer.forward, e.g. that function compiled."""
+        run_layer: what to call instead of Layer.forward, e.g. that function compiled; drops: whether
+        the share `dropout` of the settings is left out of x and of what each layer adds."""
         length, dtype = x.shape[1], x.dtype
         tables = {kind: tuple(getattr(self, f"{kind}_{name}")[:length].to(dtype) for name in ("cosine", "sine"))
                   for kind in (SLIDING, FULL)}
+        x = functional.dropout(x, self.dropout, drops)
+        run_layer = run_layer or Layer.forward
         for layer, kind in zip(self.layers, self.kinds):
-            x = layer(x, tables[kind], mask) if run_layer is None else run_layer(layer, x, tables[kind], mask)
+            x = run_layer(layer, x, tables[kind], mask, drops)
         return self.norm(x)
 
     def logits(self, hidden):

@@ -7,7 +7,7 @@ B rows, L positions, T frames, K labels, C letters and the blank."""
 import torch
 from torch.nn import functional
 
-from . import batches, store, waves
+from . import batches, store, voice_change, waves
 
 FIRST_WORD = 284      # ids below are control tokens and bytes
 
@@ -35,11 +35,18 @@ class Step:
         samples = frame_count * waves.FRAME
         wave = waves.compose(self.flat, batch["source"], batch["begin"], batch["length"], batch["rate"], samples)
         if disturbed:
+            for share, change in ((self.settings.get("mouth_share", 0.0), voice_change.new_mouths),
+                                  (self.settings.get("machine_share", 0.0), voice_change.machines)):
+                if share:
+                    wave = waves.changed(wave, share, change)
             music = (lambda rows: self.background(rows, samples)) if len(self.music) else None
             wave = waves.disturb(wave, batch["has_words"], music)
         else:
             wave = waves.lightly_noisy(wave, batch["has_words"])
-        return waves.drop_frames(waves.to_frames(wave), 0.15 if disturbed else 0.0)
+        frames = waves.to_frames(wave)
+        for share, longest in self.settings["lost"] if disturbed else ():
+            frames = waves.drop_frames(frames, share, longest)
+        return frames
 
     def shown(self, batch):
         """Tokens as the decoder reads them: some of those that it has to say are replaced."""
@@ -60,7 +67,7 @@ class Step:
     def speech(self, batch, heard):
         """(cross-entropy, log-probabilities of letters float32 [T, B, C]) of frames [B, T, 640]."""
         x = self.network.embed(self.shown(batch), heard, self.layout.audio_id)
-        hidden = self.network(x, run_layer=self.run_layer)
+        hidden = self.network(x, run_layer=self.run_layer, drops=True)
         rows, width, size = hidden.shape
         place = batch["soft_at"][:, None] + torch.arange(heard.shape[1], device=self.device)
         place = place.clamp(max=width - 1) + width * torch.arange(rows, device=self.device)[:, None]
@@ -80,7 +87,8 @@ class Step:
     # pictures
 
     def scenes(self, batch, columns):
-        """(cross-entropy, cross-entropy of the noun and of the colour that lie on each patch)."""
+        """(cross-entropy, cross-entropy of the noun and of the colour that lie on each patch). Nothing is
+        dropped: each picture is seen once."""
         begin = len(self.layout.scene_before)
         x, mask = self.network.embed_pictures(self.shown(batch), batch["patches"], columns,
                                               self.layout.image_id, begin)

@@ -9,8 +9,11 @@
                words_at   int64 [U+1]  its part of the two arrays below (empty: no word times)
                word_begin int32 [W]    sample where a word begins, from the recording's start
                word_end   int32 [W]    sample where it ends
+
+A store may be read while it is written: the index is always whole, and true of the samples so far.
 """
 
+import os
 import pathlib
 
 import numpy
@@ -45,8 +48,10 @@ class Writer:
         self.samples.flush()
         words = numpy.array(self.words, numpy.int32).reshape(-1, 2)
         arrays = {name: numpy.array(self.rows[name], kind) for name, kind in FIELDS.items()}
-        numpy.savez(self.folder / "index.npz", words_at=numpy.array(self.words_at, numpy.int64),
+        fresh = self.folder / "index-new.npz"
+        numpy.savez(fresh, words_at=numpy.array(self.words_at, numpy.int64),
                     word_begin=words[:, 0], word_end=words[:, 1], **arrays)
+        os.replace(fresh, self.folder / "index.npz")
 
     def close(self):
         self.flush()
@@ -58,23 +63,42 @@ class Writer:
 
 
 class Index:
-    """The indices of several stores as one; `parts` lists (samples file, samples) in order."""
+    """The indices of several stores as one; `parts` lists (samples file, first sample in it, samples)
+    in the order of `start`."""
 
-    def __init__(self, folders):
-        self.parts, loaded, samples, words = [], [], 0, 0
-        for folder in map(pathlib.Path, folders):
-            arrays = dict(numpy.load(folder / "index.npz"))
-            size = int(arrays["length"].sum())
-            self.parts.append((folder / "speech.i16", size))
-            arrays["start"] = arrays["start"] + samples
-            arrays["words_at"] = arrays["words_at"] + words
-            samples += size
-            words += len(arrays["word_begin"])
-            loaded.append(arrays)
+    def __init__(self, folders=()):
+        self.parts, self.samples_total, self.known = [], 0, {}
         for name in (*FIELDS, "word_begin", "word_end"):
-            setattr(self, name, numpy.concatenate([arrays[name] for arrays in loaded]))
-        self.words_at = numpy.concatenate([arrays["words_at"][:-1] for arrays in loaded] + [[words]])
-        self.samples_total = samples
+            setattr(self, name, numpy.zeros(0, FIELDS.get(name, numpy.int32)))
+        self.words_at = numpy.zeros(1, numpy.int64)
+        self.append([(folder, None) for folder in folders])
+
+    def append(self, stores):
+        """Adds the recordings that each of (folder, rows) has beyond those added before, up to so many
+        rows of the store, or all of them (None)."""
+        added = {name: [getattr(self, name)] for name in (*FIELDS, "word_begin", "word_end", "words_at")}
+        words = len(self.word_begin)
+        for folder, rows in stores:
+            with numpy.load(pathlib.Path(folder) / "index.npz") as file:
+                arrays = dict(file)
+            new = slice(self.known.get(str(folder), 0), rows)
+            pieces = {name: arrays[name][new] for name in FIELDS}
+            if not len(pieces["start"]):
+                continue
+            first, size = int(pieces["start"][0]), int(pieces["length"].sum())
+            self.parts.append((pathlib.Path(folder) / "speech.i16", first, size))
+            self.known[str(folder)] = new.start + len(pieces["start"])
+            pieces["start"] = pieces["start"] - first + self.samples_total
+            ends = arrays["words_at"][new.start:self.known[str(folder)] + 1]
+            for name in ("word_begin", "word_end"):
+                pieces[name] = arrays[name][ends[0]:ends[-1]]
+            pieces["words_at"] = ends[1:] - ends[0] + words
+            self.samples_total += size
+            words += len(pieces["word_begin"])
+            for name, piece in pieces.items():
+                added[name].append(piece)
+        for name, pieces in added.items():
+            setattr(self, name, numpy.concatenate(pieces))
 
     def __len__(self):
         return len(self.start)
@@ -87,8 +111,8 @@ class Index:
     def read(self, number):
         """Samples of one recording, int16 [N]."""
         start, length = int(self.start[number]), int(self.length[number])
-        for path, size in self.parts:
+        for path, first, size in self.parts:
             if start < size:
-                return numpy.fromfile(path, numpy.int16, count=length, offset=2 * start)
+                return numpy.fromfile(path, numpy.int16, count=length, offset=2 * (first + start))
             start -= size
         raise IndexError(f"recording {number} is outside the store")

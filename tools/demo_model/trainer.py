@@ -7,29 +7,31 @@ import pathlib
 import threading
 import time
 
-import numpy
 import torch
 from torch import distributed
 from torch.multiprocessing import Value
 from torch.utils.data import DataLoader, IterableDataset
 
-from . import batches, examples, shards, store, text
+from . import arrivals, batches, examples, shards, store, text
 from .ahead import Ahead, InTime
+from .candidates import Choice, Means
 from .graphs import Graphs, compiled_layer
 from .network import Decoder
 from .step import Step
 from .watch import Watch
 from .weights import FlatWeights
 
-HELD = "held"   # stores whose name begins so are watched and never trained on
+
+MEMORY_FOR_STEPS = 40 << 30     # bytes of the device that samples must leave
 
 
 class Stream(IterableDataset):
-    """Batches for one process; every worker has its own seed."""
+    """Batches for one process; every worker has its own seed. scene_share: a shared number, read anew
+    for each batch."""
 
-    def __init__(self, planner, layout, settings, seed, short, pictures=None):
-        self.planner, self.layout, self.settings = planner, layout, settings
-        self.seed, self.short, self.pictures = seed, short, pictures
+    def __init__(self, planner, layout, settings, seed, short, news, scene_share, pictures=None):
+        self.planner, self.layout, self.settings, self.news = planner, layout, settings, news
+        self.seed, self.short, self.scene_share, self.pictures = seed, short, scene_share, pictures
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
@@ -39,7 +41,8 @@ class Stream(IterableDataset):
             from .pictures import Scenes
             scenes = Scenes(self.pictures)
         for batch in batches.stream(self.planner, self.layout, self.settings, seed,
-                                    lambda: bool(self.short.value), scenes):
+                                    lambda: bool(self.short.value), scenes, lambda: self.scene_share.value):
+            self.news.apply(self.planner)
             yield {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
@@ -53,14 +56,16 @@ class Trainer:
         self.tokenizer, self.started, self.saved = tokenizer, time.time(), time.time()
         self.layout = batches.Layout(tokenizer, config["language"])
         rows = text.read(pathlib.Path(work) / "sentences.tsv")
-        folders = sorted(path.parent for path in pathlib.Path(speech).glob("*/index.npz"))
-        self.index = store.Index([folder for folder in folders if not folder.name.startswith(HELD)])
-        held = {folder.name: self.load_held(folder, rows) for folder in folders if folder.name.startswith(HELD)}
+        self.index = store.Index(arrivals.folders(speech))
+        held = {path.parent.name: self.load_held(path.parent, rows)
+                for path in sorted(pathlib.Path(speech).glob(f"{arrivals.HELD}*/index.npz"))}
         self.short = Value("b", 1, lock=False)
+        self.scene_share = Value("d", self.settings["examples"].get("scene_share", 0.0), lock=False)
+        news = arrivals.News(self.out / f"stores-{self.rank}.txt")
         planner = examples.Planner(self.index, [row[2] for row in rows], self.settings["examples"],
                                    text.translations(rows, pathlib.Path(work) / "parallel.tsv"))
         stream = Stream(planner, self.layout, self.settings["examples"], config["seed"] * 100 + self.rank,
-                        self.short, pictures)
+                        self.short, news, self.scene_share, pictures)
         workers = self.settings["loader_processes"]
         loader = iter(DataLoader(stream, batch_size=None, num_workers=workers, pin_memory=False,
                                  prefetch_factor=4 if workers else None))
@@ -73,13 +78,19 @@ class Trainer:
         self.letter_loss, self.listening_at, self.writer = 9.0, None, None
         if resume:
             self.resume(resume)
+        self.sprites = config["pictures"]["sprites"] if pictures else None
+        means = self.settings.get("means")
+        self.means = Means(self.weights.master, **means) if means else None
         flat = self.load_samples()
         self.start_steps(flat, plain)
+        loaded = self.index.samples_total
         torch.manual_seed(config["seed"] * 1000 + self.rank)
-        self.say(f"{len(self.index)} recordings, {len(flat) / store.RATE_HZ / 3600:.1f} h, "
+        self.say(f"{len(self.index)} recordings, {loaded / store.RATE_HZ / 3600:.1f} h, "
                  f"{len(planner.people)} of people, {len(planner.translated)} with translations, "
                  f"{len(planner.wordless)} without words, "
                  f"{sum(p.numel() for _, p in self.network.published()) / 1e6:.2f} M parameters, {self.world} processes")
+        if self.room:
+            arrivals.Arrivals(speech, self.index, flat, news, self.say)
 
     def say(self, line):
         if self.rank == 0:
@@ -101,14 +112,13 @@ class Trainer:
         return [(index.read(number), rows[index.sentence[number]][2]) for number in numbers]
 
     def load_samples(self):
-        """All samples in the memory of the device, int16 [S]."""
-        flat, at = torch.empty(self.index.samples_total, dtype=torch.int16, device=self.device), 0
-        for path, size in self.index.parts:
-            part = numpy.memmap(path, numpy.int16, "r", shape=(size,))
-            for begin in range(0, size, 1 << 28):
-                piece = torch.from_numpy(numpy.array(part[begin:begin + (1 << 28)]))
-                flat[at:at + len(piece)] = piece.to(self.device)
-                at += len(piece)
+        """All samples in the memory of the device, int16 [S], with room for those that arrive later."""
+        self.room = int(self.settings.get("hours_max", 0) * 3600 * store.RATE_HZ)
+        size = max(self.index.samples_total, self.room)
+        if self.cuda:     # two bytes a sample; a part of the memory is for training
+            size = max(self.index.samples_total, min(size, (torch.cuda.mem_get_info()[0] - MEMORY_FOR_STEPS) // 2))
+        flat = torch.zeros(size, dtype=torch.int16, device=self.device)
+        arrivals.fill(flat, 0, self.index.parts)
         return flat
 
     def resume(self, folder):
@@ -165,6 +175,12 @@ class Trainer:
         late = "" if part < 0.5 else "_late"
         return share, self.settings["letter_weight" + late], self.settings.get("thing_weight" + late, 0.0)
 
+    def begin_second_half(self, part):
+        """Shows fewer scenes, which are learnt before speech is."""
+        examples_settings = self.settings["examples"]
+        if part >= 0.5 and "scene_share_late" in examples_settings:
+            self.scene_share.value = examples_settings["scene_share_late"]
+
     def leave_short(self, part, letter):
         """Leaves the short examples when the letters are heard, or when their time is over."""
         if self.listening_at is None:
@@ -198,6 +214,9 @@ class Trainer:
         while True:
             if self.weights.steps % 20 == 0:
                 part = (self.shared_clock(limit_s) - begun) / (1 - begun)
+                self.begin_second_half(part)
+                if self.means is not None:
+                    self.means.add(part, self.weights.master, self.weights.average)
                 if part >= 1:
                     break
                 if time.time() - self.saved > self.settings["save_seconds"]:
@@ -218,7 +237,24 @@ class Trainer:
         self.save()
         self.wait_for_shards()
         self.evaluate(self.settings["watched_number"], show=3)
+        if self.means is not None and self.rank == 0:
+            self.choose()
         self.say("done")
+
+    def choose(self):
+        """Puts the best of the run's candidates in the place of the checkpoint, and keeps all of them."""
+        candidates = self.means.candidates(self.weights.average)
+        choice = Choice(self.watch, self.sprites, self.settings["chosen_by"])
+        self.say(f"{len(candidates)} candidates")
+        best = choice.best(candidates, self.weights.use, self.say, self.settings["choose_seconds"])
+        self.weights.restore()
+        self.weights.average.copy_(candidates[best])
+        self.say(f"the checkpoint is {best}")
+        self.save({"candidate": best})
+        for name, flat in candidates.items():
+            shards.replace(self.out / "candidates" / name, lambda folder, flat=flat: shards.save(
+                folder, self.weights.named(self.network, flat.cpu()), {"candidate": name}, halved=True))
+        self.wait_for_shards()
 
     def evaluate(self, number, show):
         """Scores the averaged weights on so many held-out recordings of each store."""
@@ -234,7 +270,7 @@ class Trainer:
         for _ in range(20):
             self.leave_short(part, letter.item() / self.world)
 
-    def save(self):
+    def save(self, more=None):
         """Shards of the averaged weights: OUT/checkpoint in bfloat16, OUT/keep in int8, which is small
         enough to be brought back at any time. Written by a thread, while training goes on."""
         self.saved = time.time()
@@ -244,7 +280,7 @@ class Trainer:
         if not torch.isfinite(flat).all():
             raise ValueError(f"the averaged weights are not finite at step {self.weights.steps}; the shards in "
                              f"{self.out} are older and whole: go on from them with other settings")
-        state = {"steps": self.weights.steps, "seconds": round(time.time() - self.started)}
+        state = {"steps": self.weights.steps, "seconds": round(time.time() - self.started), **(more or {})}
         self.wait_for_shards()
         self.writer = threading.Thread(target=self.write, args=(self.weights.named(self.network, flat), state))
         self.writer.start()

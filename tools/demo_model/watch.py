@@ -1,12 +1,13 @@
 """Scores of a network in training on held-out recordings, without a cache: quick on a GPU, and
 independent of transformers."""
 
+import numpy
 import torch
 from torch import distributed
 
 from . import errors, frames, prompt
 
-BATCH = 32
+BATCH = 64
 WIDTHS = 32      # positions are rounded up to a multiple: each new shape costs the attention a plan
 
 
@@ -20,12 +21,12 @@ class Watch:
     def generate(self, rows, embed, longest):
         """Greedy answers of rows of token ids, the whole batch computed anew for every token.
 
-        embed: padded tokens int64 [B, L] -> embeddings."""
+        embed: padded tokens int64 [B, L] -> embeddings and the mask of attention or None."""
         rows, starts, done = [list(row) for row in rows], [len(row) for row in rows], [False] * len(rows)
         for _ in range(longest):
             width = -(-max(map(len, rows)) // WIDTHS) * WIDTHS
             tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self.device)
-            hidden = self.network(embed(tokens))
+            hidden = self.network(*embed(tokens))
             last = torch.tensor([len(row) - 1 for row in rows], device=self.device)
             best = self.network.logits(hidden[torch.arange(len(rows), device=self.device), last]).argmax(-1).tolist()
             for number, token in enumerate(best):
@@ -42,7 +43,7 @@ class Watch:
         stacked = torch.nn.utils.rnn.pad_sequence(heard, batch_first=True).to(self.device)
 
         def embed(tokens):
-            return self.network.embed(tokens, stacked, self.layout.audio_id)
+            return self.network.embed(tokens, stacked, self.layout.audio_id), None
 
         rows = [self.layout.before + [self.layout.audio_id] * len(one) + self.layout.after for one in heard]
         transcripts = self.generate(rows, embed, longest)
@@ -54,15 +55,36 @@ class Watch:
         return [f"{decode(ids)} | {decode(answer)}"
                 for ids, answer in zip(transcripts, self.generate(rows, embed, longest))]
 
+    def hear_all(self, recordings):
+        """Transcripts of any number of int16 recordings, in the order given."""
+        order, out = sorted(range(len(recordings)), key=lambda item: len(recordings[item])), {}
+        for at in range(0, len(order), BATCH):
+            part = order[at:at + BATCH]
+            out.update(zip(part, self.hear([recordings[item] for item in part])))
+        return [out[item] for item in range(len(recordings))]
+
+    def describe(self, shown, longest=40):
+        """Sentences about scenes (pictures.Scene), in the order given."""
+        out, grids, layout = {}, {}, self.layout
+        for number, scene in enumerate(shown):
+            grids.setdefault((len(scene.patches), scene.columns), []).append(number)
+        for (count, columns), numbers in grids.items():
+            patches = torch.from_numpy(numpy.stack([shown[number].patches for number in numbers])).to(self.device)
+
+            def embed(tokens, patches=patches, columns=columns):
+                return self.network.embed_pictures(tokens, patches, columns, layout.image_id, len(layout.scene_before))
+
+            row = layout.scene_before + [layout.image_id] * count + layout.scene_after
+            answers = self.generate([row] * len(numbers), embed, longest)
+            out.update(zip(numbers, map(layout.tokenizer.decode, answers)))
+        return [out[number] for number in range(len(shown))]
+
     def score(self, number, show=0):
         """Word error rate over all processes on `number` recordings of each store and process."""
         for name, recordings in self.held.items():
-            mine = sorted(recordings[:number], key=lambda item: len(item[0]))
-            counts = torch.zeros(2, device=self.device)
-            for at in range(0, len(mine), BATCH):
-                part = mine[at:at + BATCH]
-                for (_, wanted), heard in zip(part, self.hear([samples for samples, _ in part])):
-                    counts += torch.tensor(errors.count(wanted, heard), device=self.device)
+            mine, counts = recordings[:number], torch.zeros(2, device=self.device)
+            for (_, wanted), heard in zip(mine, self.hear_all([samples for samples, _ in mine])):
+                counts += torch.tensor(errors.count(wanted, heard), device=self.device)
             if distributed.is_initialized():
                 distributed.all_reduce(counts)
             self.say(f"{name}: WER {100 * counts[0].item() / max(1, counts[1].item()):.2f} % "

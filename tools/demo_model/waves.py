@@ -79,7 +79,8 @@ def room(rows, device):
 
 
 def equaliser(rows, bins, device):
-    """Gains [B, bins] from 0 to 8 kHz: a smooth curve, a tilt, and limits of the band."""
+    """Gains [B, bins] from 0 to 8 kHz: a smooth curve, a tilt, a band that is missing in some rows, and
+    limits of the band."""
     hertz = torch.linspace(0, 8000, bins, device=device)[None]
     points = (random(rows, 1, 10, device=device) * 24 - 12) * (random(rows, 1, 1, device=device) < 0.7)
     curve = functional.interpolate(points, size=bins, mode="linear", align_corners=True)[:, 0]
@@ -89,6 +90,9 @@ def equaliser(rows, bins, device):
     low_pass = torch.where(chance < 0.15, 3400.0, low_pass)
     high_pass = torch.where(random(rows, 1, device=device) < 0.5,
                             50 + 300 * random(rows, 1, device=device), -1000.0)
+    missing = torch.where(random(rows, 1, device=device) < 0.15, 300 * 20 ** random(rows, 1, device=device), -2000.0)
+    width = 100 + 500 * random(rows, 1, device=device)
+    curve = curve - 30 * torch.sigmoid((width - (hertz - missing).abs()) / 30)
     return 10 ** (curve / 20) * torch.sigmoid((low_pass - hertz) / 90) * torch.sigmoid((hertz - high_pass) / 20)
 
 
@@ -276,12 +280,13 @@ def lightly_noisy(waves, has_words):
     return whole_rows(lightly_noisy_rows, waves, has_words)
 
 
-def drop_frames(frames, share):
-    """Zeroes short stretches of some rows: what lost packets sound like. frames [B, T, 640]."""
+def drop_frames(frames, share, longest=3):
+    """Zeroes a stretch of at most so many frames in some rows: what lost packets sound like. frames
+    [B, T, 640]."""
     rows, count, _ = frames.shape
     device = frames.device
     at = (random(rows, 1, device=device) * count).long()
-    length = 1 + (random(rows, 1, device=device) * 3).long()
+    length = 1 + (random(rows, 1, device=device) * longest).long()
     place = torch.arange(count, device=device)[None]
     lost = (place >= at) & (place < at + length) & (random(rows, 1, device=device) < share)
     return frames.masked_fill(lost[..., None], 0)

@@ -1,0 +1,80 @@
+"""Means of weights that a run may end with, and the choice between them. Needs torch."""
+
+import importlib.util
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+MISSING = [name for name in ("torch", "numpy", "soundfile") if importlib.util.find_spec(name) is None]
+
+
+class Hearing:
+    """Stands in for watch.Watch: hears as many wrong words as its weight says."""
+
+    def __init__(self, held):
+        self.held, self.wrong, self.asked = held, 0, 0
+
+    def hear_all(self, recordings):
+        self.asked += len(recordings)
+        return ["yes " * (4 - self.wrong) + "no " * self.wrong if len(one) == 100 else "" for one in recordings]
+
+
+@unittest.skipIf(MISSING, f"not installed: {MISSING}")
+class Candidates(unittest.TestCase):
+    def setUp(self):
+        import numpy
+        import torch
+
+        from tools.demo_model import candidates
+        self.numpy, self.torch, self.candidates = numpy, torch, candidates
+
+    def test_means_are_of_the_steps_since_their_mark(self):
+        torch = self.torch
+        means = self.candidates.Means(torch.tensor([100.0]), [0.5, 0.8], 0.25)
+        for step in range(10):
+            means.add(step / 10, torch.tensor([float(step)]), torch.tensor([float(step) / 2]))
+        found = {name: value.item() for name, value in means.candidates(torch.tensor([9.0])).items()}
+        self.assertEqual(found.keys(), {"last", "from-50", "from-80", "last-with-early", "with-start-15",
+                                        "with-start-30"})
+        self.assertAlmostEqual(found["from-50"], 7.0)
+        self.assertAlmostEqual(found["from-80"], 8.5)
+        self.assertAlmostEqual(found["last-with-early"], 0.7 * 9.0 + 0.3 * 1.5, places=5)
+        self.assertAlmostEqual(found["with-start-30"], 0.7 * 7.0 + 0.3 * 100.0, places=4)
+
+    def test_a_run_that_ended_early_has_fewer(self):
+        torch = self.torch
+        means = self.candidates.Means(torch.tensor([1.0]), [0.5], 0.25)
+        means.add(0.1, torch.tensor([2.0]), torch.tensor([3.0]))
+        self.assertEqual(list(means.candidates(torch.tensor([3.0]))), ["last"])
+
+    def choice(self):
+        speech = [(self.numpy.full(100, 9, self.numpy.int16), "yes yes yes yes")] * 6
+        watch = Hearing({"held": speech, "held-person": speech[:3]})
+        return watch, self.candidates.Choice(watch, None, 4)
+
+    def test_the_candidate_that_hears_best_is_chosen(self):
+        watch, choice = self.choice()
+        self.assertEqual({name: len(items) for name, items in choice.recordings.items()},
+                         {"person": 3, "held": 2, "machine": 2})
+
+        def use(wrong):
+            watch.wrong = wrong
+        said = []
+        self.assertEqual(choice.best({"a": 3, "b": 1, "c": 2}, use, said.append, 1e6), "b")
+        self.assertEqual(len(said), 3)
+        self.assertEqual(choice.best({"a": 3, "b": 1}, use, said.append, 0.0), "a")
+        self.assertIn("no time", said[-1])
+
+    def test_what_a_machine_says_is_as_long_and_is_the_same_each_time(self):
+        speech = [((3000 * self.numpy.sin(self.numpy.arange(4000) / 20)).astype(self.numpy.int16), "one")]
+        state = self.torch.get_rng_state()
+        first, second = (self.candidates.with_machines(speech)[0][0] for _ in range(2))
+        self.assertTrue(self.torch.equal(state, self.torch.get_rng_state()))
+        self.assertEqual(len(first), 4000)
+        self.assertTrue(self.numpy.array_equal(first, second))
+        self.assertFalse(self.numpy.array_equal(first, speech[0][0]))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,101 @@
+"""The weights that a run may end with: the average of its last steps, means over longer parts of it, and
+mixtures with earlier ones. Which is best is found by `Choice`, on recordings and scenes that are neither
+trained on nor a part of the evaluation sets."""
+
+import time
+
+import numpy
+import torch
+
+from . import errors, quiet, scene_evaluation, sprites, store, voice_change
+
+SEED = 4242                       # other scenes and sounds than those of the evaluation
+SCENES, SOUND_HOURS, MUSIC = 96, 0.05, 24
+SHARES = {"person": 1.0, "held": 1.0, "machine": 0.5, "scenes": 0.5, "quiet": 0.002}
+
+
+class Means:
+    """Sums of the weights while they are trained. marks: parts of the run's time from which a mean is
+    wanted; early: the part at which the running average is kept."""
+
+    def __init__(self, master, marks, early):
+        self.total, self.number = torch.zeros_like(master, dtype=torch.float64), 0
+        self.start, self.marks, self.sums = master.clone(), sorted(marks), {}
+        self.early_at, self.early = early, None
+
+    @torch.no_grad()
+    def add(self, part, master, average):
+        for mark in self.marks:
+            if part >= mark and mark not in self.sums:
+                self.sums[mark] = (self.total.clone(), self.number)
+        if part >= self.early_at and self.early is None:
+            self.early = average.clone()
+        self.total += master
+        self.number += 1
+
+    @torch.no_grad()
+    def candidates(self, average):
+        """name -> flat float32 weights; what a run ended too early for is missing."""
+        out = {"last": average}
+        for mark, (total, number) in self.sums.items():
+            if number < self.number:
+                out[f"from-{100 * mark:.0f}"] = ((self.total - total) / (self.number - number)).float()
+        if self.early is not None:
+            out["last-with-early"] = torch.lerp(average, self.early, 0.3)
+        longest = out.get(f"from-{100 * self.marks[0]:.0f}") if self.marks else None
+        if longest is not None:
+            for share in (0.15, 0.3):
+                out[f"with-start-{100 * share:.0f}"] = torch.lerp(longest, self.start, share)
+        return out
+
+
+def with_machines(recordings):
+    """(samples, text) recordings as a buzzing or whispering machine would say them."""
+    state, out = torch.get_rng_state(), []
+    torch.manual_seed(SEED)
+    for samples, wanted in recordings:
+        wave = voice_change.machines(torch.from_numpy(samples)[None].float() / 32768)[0]
+        out.append(((wave.clamp(-1, 1) * 32767).to(torch.int16).numpy(), wanted))
+    torch.set_rng_state(state)
+    return out
+
+
+class Choice:
+    """watch: watch.Watch, whose held-out recordings are used; sprite_file: for scenes, or None."""
+
+    def __init__(self, watch, sprite_file, number):
+        self.watch, self.scenes = watch, []
+        person, spoken = (watch.held.get(name, [])[:number] for name in ("held-person", "held"))
+        self.recordings = {"person": person, "held": spoken[:number // 2], "machine": with_machines(spoken[number // 2:])}
+        generator = numpy.random.default_rng(SEED)
+        sounds = [samples for _, samples in (*quiet.made(generator, SOUND_HOURS), *quiet.made_music(MUSIC, SEED))]
+        self.sounds = [samples for samples in sounds if len(samples) <= 15 * store.RATE_HZ]
+        if sprite_file is not None:
+            self.scenes = scene_evaluation.questions(sprite_file, sprites.SEEN_STYLES, SCENES, SEED)
+
+    def score(self):
+        """name -> error rate of each set, or words heard where there are none, with the working weights."""
+        out = {}
+        for name, recordings in self.recordings.items():
+            if recordings:
+                heard = self.watch.hear_all([samples for samples, _ in recordings])
+                out[name] = errors.rate([errors.count(wanted, one) for (_, wanted), one in zip(recordings, heard)])
+        out["quiet"] = sum(len(one.split()) for one in self.watch.hear_all(self.sounds))
+        if self.scenes:
+            found = self.watch.describe(self.scenes)
+            out["scenes"] = sum(one.strip() != scene.text for scene, one in zip(self.scenes, found)) / len(self.scenes)
+        return out
+
+    def best(self, candidates, use, say, seconds):
+        """Name of the best of `candidates`, in as many seconds as there are for it; use(weights) puts
+        weights to work, say prints a line."""
+        started, losses = time.time(), {}
+        for name, weights in candidates.items():
+            if losses and (time.time() - started) * (1 + 1 / len(losses)) > seconds:
+                say(f"candidate {name}: no time")
+                continue
+            use(weights)
+            scores = self.score()
+            losses[name] = sum(SHARES[key] * value for key, value in scores.items())
+            say(f"candidate {name}: {losses[name]:.4f}, " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+        return min(losses, key=losses.get)
