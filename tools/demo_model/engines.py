@@ -11,6 +11,7 @@ ESPEAK_VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "
                    "+f5", "+klatt2", "+klatt3", "+Andrea", "+Denis", "+Diogo", "+Mario", "+Michael",
                    "+norbert", "+rob", "+steph", "+victor")
 FLITE_VOICES = ("rms", "slt", "awb", "kal16")
+FLITE_SHARES = (1, 1, 1, 2)               # kal16 is the only voice of joined diphones that training hears
 SYNTHESIS = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4   # espeak_PARAMETER
 
@@ -48,8 +49,8 @@ class Espeak:
         voice = random.choice(ESPEAK_ACCENTS) + random.choice(ESPEAK_VARIANTS)
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
             self.library.espeak_SetVoiceByName(b"en-us")
-        for parameter, value in ((RATE, random.randint(130, 210)), (PITCH, random.randint(20, 80)),
-                                 (RANGE, random.randint(30, 70))):
+        for parameter, value in ((RATE, random.randint(115, 235)), (PITCH, random.randint(8, 92)),
+                                 (RANGE, random.randint(15, 85))):
             self.library.espeak_SetParameter(parameter, value, 0)
         return self.synthesise(text)
 
@@ -94,10 +95,13 @@ class Flite:
         self.rate_hz = 16000
 
     def speak(self, text, random):
-        """int16 [N] at 16 kHz, with a random voice and pace."""
-        voice = self.voices[random.choice(FLITE_VOICES)]
+        """int16 [N] at 16 kHz, with a random voice, pace and pitch."""
+        name = random.choices(FLITE_VOICES, FLITE_SHARES)[0]
+        voice, diphones = self.voices[name], name == "kal16"
         features = ctypes.cast(voice + ctypes.sizeof(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p))[0]
-        self.library.feat_set_float(features, b"duration_stretch", random.uniform(0.8, 1.25))
+        self.library.feat_set_float(features, b"duration_stretch", random.uniform(0.75, 1.35))
+        self.library.feat_set_float(features, b"f0_shift", 1.0 if diphones else random.uniform(0.8, 1.35))
+        self.library.feat_set_float(features, b"int_f0_target_mean", random.uniform(70, 230))   # of diphones alone
         wave = self.library.flite_text_to_wave(text.encode(), voice)
         samples = numpy.ctypeslib.as_array(wave.contents.samples, shape=(wave.contents.number,)).copy()
         rate_hz = wave.contents.rate_hz

@@ -63,8 +63,8 @@ class RhVoice:
     def speak(self, text, random):
         """int16 [N] at `rate_hz`, with a random voice, pace and pitch."""
         self.chunks.clear()
-        manner = Manner(voice=random.choice(RHVOICE_VOICES).encode(), relative_rate=random.uniform(0.8, 1.3),
-                        relative_pitch=random.uniform(0.85, 1.2), relative_volume=1.0)
+        manner = Manner(voice=random.choice(RHVOICE_VOICES).encode(), relative_rate=random.uniform(0.75, 1.45),
+                        relative_pitch=random.uniform(0.75, 1.35), relative_volume=1.0)
         encoded = text.encode()
         message = self.library.RHVoice_new_message(ctypes.c_void_p(self.engine), encoded, len(encoded), 0,
                                                    ctypes.byref(manner), None)
@@ -122,6 +122,6 @@ class Pico:
 
     def speak(self, text, random):
         """int16 [N] at 16 kHz, with a random voice, pace and pitch."""
-        marked = (f"<pitch level='{random.randint(70, 140)}'><speed level='{random.randint(80, 125)}'>"
+        marked = (f"<pitch level='{random.randint(65, 160)}'><speed level='{random.randint(75, 140)}'>"
                   f"{text.replace('&', 'and')}</speed></pitch>")
         return random.choice(self.voices).speak(marked)
