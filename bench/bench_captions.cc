@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -18,6 +17,7 @@
 #include "bench/device_rates.h"
 #include "bench/step_limit.h"
 #include "model/engine.h"
+#include "model/option_names.h"
 
 namespace {
 
@@ -137,20 +137,12 @@ class Search {
 
 void add_options(CLI::App& app, captiond::EngineOptions& options, Setting& setting,
                  CaptionLoad& load) {
-  const std::map<std::string, Device> devices = {{"cpu", Device::kCpu}, {"cuda", Device::kCuda}};
-  const std::map<std::string, captiond::WeightFormat> formats = {
-      {"bf16", captiond::WeightFormat::kBf16},
-      {"fp8", captiond::WeightFormat::kFp8},
-      {"int8", captiond::WeightFormat::kInt8},
-      {"int4", captiond::WeightFormat::kInt4}};
   app.add_option("--device", options.device, "cuda (default) or cpu")
-      ->transform(CLI::CheckedTransformer(devices));
+      ->transform(CLI::CheckedTransformer(captiond::device_names()));
   app.add_option("--weights", options.weights, "bf16 (default), fp8, int8 or int4")
-      ->transform(CLI::CheckedTransformer(formats));
-  const std::map<std::string, captiond::KvFormat> kv_formats = {{"bf16", captiond::KvFormat::kBf16},
-                                                                {"fp8", captiond::KvFormat::kFp8}};
+      ->transform(CLI::CheckedTransformer(captiond::weight_format_names()));
   app.add_option("--kv", options.kv, "keys and values: bf16 (default) or fp8")
-      ->transform(CLI::CheckedTransformer(kv_formats));
+      ->transform(CLI::CheckedTransformer(captiond::kv_format_names()));
   app.add_option("--step-rows", options.step_rows_max, "rows of a step")->capture_default_str();
   app.add_option("--kv-positions", options.kv_positions, "KV budget; 0: for --most streams")
       ->capture_default_str();

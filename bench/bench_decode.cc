@@ -12,7 +12,6 @@
 #include <exception>
 #include <functional>
 #include <future>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -22,6 +21,7 @@
 #include "bench/device_rates.h"
 #include "bench/step_limit.h"
 #include "model/engine.h"
+#include "model/option_names.h"
 
 namespace {
 
@@ -143,17 +143,10 @@ int run(int argc, char** argv) {
   app.add_option("--lengths", lengths, "of prompts, 0: none")->capture_default_str();
   app.add_option("--kv-positions", options.kv_positions, "KV budget")->capture_default_str();
   app.add_option("--step-rows", options.step_rows_max, "rows of a step")->capture_default_str();
-  const std::map<std::string, captiond::WeightFormat> formats = {
-      {"bf16", captiond::WeightFormat::kBf16},
-      {"fp8", captiond::WeightFormat::kFp8},
-      {"int8", captiond::WeightFormat::kInt8},
-      {"int4", captiond::WeightFormat::kInt4}};
   app.add_option("--weights", options.weights, "bf16 (default), fp8, int8 or int4")
-      ->transform(CLI::CheckedTransformer(formats));
-  const std::map<std::string, captiond::KvFormat> kv_formats = {{"bf16", captiond::KvFormat::kBf16},
-                                                                {"fp8", captiond::KvFormat::kFp8}};
+      ->transform(CLI::CheckedTransformer(captiond::weight_format_names()));
   app.add_option("--kv", options.kv, "keys and values: bf16 (default) or fp8")
-      ->transform(CLI::CheckedTransformer(kv_formats));
+      ->transform(CLI::CheckedTransformer(captiond::kv_format_names()));
   app.add_flag("--json", json, "print JSON to stdout as well");
   CLI11_PARSE(app, argc, argv);
   for (auto* sizes : {&batches, &long_batches, &lengths}) std::erase(*sizes, std::size_t{0});

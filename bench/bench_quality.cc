@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <exception>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <span>
 #include <sstream>
@@ -20,6 +19,7 @@
 
 #include "model/chat_prompt.h"
 #include "model/engine.h"
+#include "model/option_names.h"
 #include "model/wav_file.h"
 
 namespace {
@@ -169,13 +169,8 @@ Difference compare(const Reading& reference, const Reading& other, std::size_t v
 
 // "fp8/bf16": weights, then keys and values.
 void set_format(const std::string& format, EngineOptions& options) {
-  static const std::map<std::string, captiond::WeightFormat> weights = {
-      {"bf16", captiond::WeightFormat::kBf16},
-      {"fp8", captiond::WeightFormat::kFp8},
-      {"int8", captiond::WeightFormat::kInt8},
-      {"int4", captiond::WeightFormat::kInt4}};
-  static const std::map<std::string, captiond::KvFormat> kv = {{"bf16", captiond::KvFormat::kBf16},
-                                                               {"fp8", captiond::KvFormat::kFp8}};
+  const auto& weights = captiond::weight_format_names();
+  const auto& kv = captiond::kv_format_names();
   const std::size_t slash = format.find('/');
   const auto w = weights.find(format.substr(0, slash));
   const auto k = slash == std::string::npos ? kv.end() : kv.find(format.substr(slash + 1));
@@ -195,15 +190,13 @@ int run(int argc, char** argv) {
   std::string items;
   std::vector<std::string> formats = {"bf16/bf16", "fp8/bf16", "int8/bf16", "int4/bf16",
                                       "bf16/fp8",  "fp8/fp8",  "int4/fp8"};
-  const std::map<std::string, captiond::Device> devices = {{"cpu", captiond::Device::kCpu},
-                                                           {"cuda", captiond::Device::kCuda}};
   options.device = captiond::Device::kCuda;
   app.add_option("--model", model, "checkpoint folder")->capture_default_str();
   app.add_option("--items", items, "list of utterances")->required();
   app.add_option("--formats", formats, "WEIGHTS/KV; all are compared with the first")
       ->capture_default_str();
   app.add_option("--device", options.device, "cuda (default) or cpu")
-      ->transform(CLI::CheckedTransformer(devices));
+      ->transform(CLI::CheckedTransformer(captiond::device_names()));
   CLI11_PARSE(app, argc, argv);
   options.model = model;
   const std::vector<Utterance> utterances = read_items(items);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "model/engine.h"
+#include "model/option_names.h"
 #include "model/probe_prompt.h"
 
 namespace captiond {
@@ -32,15 +33,6 @@ struct Arguments {
 };
 
 void describe(CLI::App& app, Arguments& arguments) {
-  const std::map<std::string, Dtype> dtypes = {{"float32", Dtype::kFloat32},
-                                               {"bfloat16", Dtype::kBfloat16}};
-  const std::map<std::string, Device> devices = {{"cpu", Device::kCpu}, {"cuda", Device::kCuda}};
-  const std::map<std::string, WeightFormat> formats = {{"bf16", WeightFormat::kBf16},
-                                                       {"fp8", WeightFormat::kFp8},
-                                                       {"int8", WeightFormat::kInt8},
-                                                       {"int4", WeightFormat::kInt4}};
-  const std::map<std::string, KvFormat> kv_formats = {{"bf16", KvFormat::kBf16},
-                                                      {"fp8", KvFormat::kFp8}};
   const std::map<std::string, VisionMask> masks = {
       {"full-causal", VisionMask::kFullCausal},
       {"full-bidirectional", VisionMask::kFullBidirectional}};
@@ -55,15 +47,15 @@ void describe(CLI::App& app, Arguments& arguments) {
                  "[input positions, vocabulary]")
       ->required();
   app.add_option("--dtype", arguments.engine.dtype, "float32 (default) or bfloat16")
-      ->transform(CLI::CheckedTransformer(dtypes));
+      ->transform(CLI::CheckedTransformer(dtype_names()));
   app.add_option("--device", arguments.engine.device, "cpu (default) or cuda")
-      ->transform(CLI::CheckedTransformer(devices));
+      ->transform(CLI::CheckedTransformer(device_names()));
   app.add_option("--weights", arguments.engine.weights,
                  "bf16 (default), or quantised at load on the device cuda: fp8, int8, int4")
-      ->transform(CLI::CheckedTransformer(formats));
+      ->transform(CLI::CheckedTransformer(weight_format_names()));
   app.add_option("--kv", arguments.engine.kv,
                  "keys and values: bf16 (default), or on the device cuda fp8")
-      ->transform(CLI::CheckedTransformer(kv_formats));
+      ->transform(CLI::CheckedTransformer(kv_format_names()));
   app.add_option("--vision-mask", arguments.engine.vision_mask,
                  "full-bidirectional (default, as transformers' forward) or full-causal")
       ->transform(CLI::CheckedTransformer(masks));
