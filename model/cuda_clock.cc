@@ -24,6 +24,8 @@ void CudaClock::end(CUstream_st* stream) {
   kernels::check_cuda(cudaEventRecord(end_, stream), "Recording an event");
 }
 
+void CudaClock::wait() const { kernels::check_cuda(cudaEventSynchronize(end_), "A step"); }
+
 void CudaClock::add() {
   float milliseconds = 0;
   kernels::check_cuda(cudaEventElapsedTime(&milliseconds, begin_, end_), "Measuring a step");

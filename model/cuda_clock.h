@@ -17,6 +17,8 @@ class CudaClock {
   // Around what is enqueued on `stream`.
   void begin(CUstream_st* stream);
   void end(CUstream_st* stream);
+  // Waits until the stream has come to the end.
+  void wait() const;
   // Adds the stretch between the two, once the stream has come to its end.
   void add();
 

@@ -25,6 +25,7 @@
 #include "model/cuda_products.h"
 #include "model/cuda_step.h"
 #include "model/cuda_weights.h"
+#include "model/decode_ahead.h"
 #include "model/kernels/attention.h"
 #include "model/kernels/cuda_error.h"
 #include "model/kernels/embedding.h"
@@ -43,6 +44,7 @@ using Value = __nv_bfloat16;
 constexpr std::array<std::size_t, 12> kBuckets = {1, 2, 4, 8, 16, 32, 64, 96, 112, 128, 192, 256};
 // One call of the decode attention serves this many rows; its scratch grows with them.
 constexpr std::size_t kDecodeRows = 128;
+static_assert(kBuckets.back() <= CudaOutputs::kChoicesMax);
 // Up to so many rows one kernel that rotates, stores and attends beats two: 8.5 us instead of 9.2
 // for a sliding layer of the 12B and one row at 1K, but 32.8 instead of 28.7 for 8
 // (bench_attention, H200).
@@ -104,12 +106,17 @@ struct Buffers {
   }
 };
 
-class CudaForward final : public Forward {
+class CudaForward final : public Forward, public DecodeAhead {
  public:
   CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint, const ForwardSetting& setting);
 
   void run(const Step& step, const RowSink& sink) override;
-  double device_seconds() const override { return clock_.seconds(); }
+  double device_seconds() const override { return clocks_[0].seconds() + clocks_[1].seconds(); }
+
+  DecodeAhead* decode_ahead() override { return this; }
+  std::size_t rows_max() const override { return kBuckets.back(); }
+  void start(const Step& step) override;
+  void finish(const RowSink& sink) override;
 
   std::string report(const CudaDevice& before) const;
 
@@ -123,6 +130,9 @@ class CudaForward final : public Forward {
   int keys_max(KvGroup group) const;
   void capture_graphs();
   static Pass pass_of(const Step& step);
+  template <typename Body>
+  void guarded(const Body& body) const;
+  CudaOutputs::Source enqueue(const Step& step, CudaClock& clock);
   void copy_pages();
   void embed_tokens(std::size_t rows);
   void run_layers(std::size_t rows, Pass pass);
@@ -143,7 +153,11 @@ class CudaForward final : public Forward {
   CudaStep step_;
   CudaMedia media_;
   CudaOutputs outputs_;
-  CudaClock clock_;
+  // Steps in two parts, in turn; whole steps use the first.
+  std::array<CudaClock, 2> clocks_;
+  std::array<std::size_t, 2> started_outputs_ = {};
+  std::size_t started_ = 0;
+  std::size_t finished_ = 0;
   std::array<DeviceMemory, kKvGroupCount> inverse_frequency_;
   const Buffers buffers_;
   std::map<std::pair<Pass, std::size_t>, CudaGraph> graphs_;  // by pass and rows of kBuckets
@@ -257,9 +271,9 @@ CudaForward::Pass CudaForward::pass_of(const Step& step) {
   Pass pass = step.rows() <= kFusedRowsMax ? Pass::kSingle : Pass::kDecode;
   const PageId* before = nullptr;  // slices of one sequence are neighbours and share their table
   for (const StepSlice& slice : step.slices) {
-    if (!std::holds_alternative<IdRows>(slice.rows) || slice.count >= CudaStep::kTileRowsLeast) {
-      return Pass::kMixed;
-    }
+    const bool ids =
+        std::holds_alternative<IdRows>(slice.rows) || std::holds_alternative<ChosenRow>(slice.rows);
+    if (!ids || slice.count >= CudaStep::kTileRowsLeast) return Pass::kMixed;
     const PageId* pages = slice.pages[index_of(KvGroup::kFull)].data();
     if (slice.count > 1 || pages == before) pass = Pass::kDecode;
     before = pages;
@@ -267,30 +281,66 @@ CudaForward::Pass CudaForward::pass_of(const Step& step) {
   return pass;
 }
 
+// Everything of a step up to the last hidden states.
+CudaOutputs::Source CudaForward::enqueue(const Step& step, CudaClock& clock) {
+  const Pass pass = pass_of(step);
+  const bool in_graph = pass != Pass::kMixed && step.rows() > 0;
+  const std::size_t rows =
+      in_graph ? *std::lower_bound(kBuckets.begin(), kBuckets.end(), step.rows()) : step.rows();
+  step_.write(step, rows);
+  clock.begin(products_.stream());
+  step_.send(products_.stream());
+  copy_pages();
+  if (in_graph) {
+    graphs_.at({pass, rows}).launch(products_.stream());
+  } else if (rows > 0) {
+    embed_tokens(rows);
+    media_.embed(step, buffers_.hidden.as<Value>(), products_);
+    run_layers(rows, pass);
+  }
+  clock.end(products_.stream());
+  return {.hidden = buffers_.hidden.as<Value>(),
+          .output_rows = step_.outputs(),
+          .order = step_.output_order()};
+}
+
 void CudaForward::run(const Step& step, const RowSink& sink) {
-  try {
-    const Pass pass = pass_of(step);
-    const bool in_graph = pass != Pass::kMixed && step.rows() > 0;
-    const std::size_t rows =
-        in_graph ? *std::lower_bound(kBuckets.begin(), kBuckets.end(), step.rows()) : step.rows();
-    step_.write(step, rows);
-    clock_.begin(products_.stream());
-    step_.send(products_.stream());
-    copy_pages();
-    if (in_graph) {
-      graphs_.at({pass, rows}).launch(products_.stream());
-    } else if (rows > 0) {
-      embed_tokens(rows);
-      media_.embed(step, buffers_.hidden.as<Value>(), products_);
-      run_layers(rows, pass);
-    }
-    clock_.end(products_.stream());
-    const CudaOutputs::Source source{.hidden = buffers_.hidden.as<Value>(),
-                                     .output_rows = step_.outputs(),
-                                     .order = step_.output_order()};
-    outputs_.hand_over(step, source, products_, clock_, sink);
+  check(started_ == finished_, "a whole step begins when no other is under way");
+  guarded([&] {
+    CudaClock& clock = clocks_.front();
+    const CudaOutputs::Source source = enqueue(step, clock);
+    outputs_.hand_over(step, source, products_, clock, sink);
     products_.synchronize();
-    clock_.add();
+    clock.add();
+  });
+}
+
+void CudaForward::start(const Step& step) {
+  check(started_ - finished_ < 2, "at most one step is begun and not finished");
+  guarded([&] {
+    const std::size_t turn = started_ % 2;
+    const CudaOutputs::Source source = enqueue(step, clocks_.at(turn));
+    outputs_.begin_choices(step, source, products_, turn);
+    clocks_.at(turn).end(products_.stream());
+    started_outputs_.at(turn) = step.outputs.size();
+    ++started_;
+  });
+}
+
+void CudaForward::finish(const RowSink& sink) {
+  check(finished_ < started_, "only a step that was begun is finished");
+  const std::size_t turn = finished_++ % 2;
+  guarded([&] {
+    clocks_.at(turn).wait();
+    clocks_.at(turn).add();
+    outputs_.hand_over_choices(turn, started_outputs_.at(turn), sink);
+  });
+}
+
+template <typename Body>
+void CudaForward::guarded(const Body& body) const {
+  try {
+    body();
   } catch (const std::exception& error) {
     // Nothing of this step may still be under way when the next one writes the pinned memory.
     cudaStreamSynchronize(products_.stream());
@@ -319,6 +369,7 @@ void CudaForward::embed_tokens(std::size_t rows) {
   const kernels::TokenEmbedding embedding{
       .table = weights_.embedding(),
       .ids = step_.ids(),
+      .choices = outputs_.choices(),
       .y = buffers_.hidden.as<Value>(),
       .width = static_cast<int>(text_.hidden_size),
       .scale = float_of_bfloat16(bfloat16_of(scale)),

@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/bfloat16.h"
+#include "model/check.h"
 #include "model/kernels/cuda_error.h"
 #include "model/kernels/matrix_products.h"
 #include "model/kernels/norm.h"
@@ -14,7 +15,7 @@
 namespace captiond {
 namespace {
 
-constexpr std::size_t kBlockRows = 512;
+constexpr std::size_t kBlockRows = CudaOutputs::kChoicesMax;
 constexpr std::size_t kLogitRows = 64;  // a block with logits has no more
 
 // Of the result at `place`, where outputs stand in `order`: its index in the step.
@@ -68,7 +69,7 @@ CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weight
   logits_ = DeviceMemory(logits, kPurpose);
   host_heads_ = PinnedMemory(normal, kPurpose);
   host_normal_ = PinnedMemory(normal, kPurpose);
-  host_choices_ = PinnedMemory(choices_.bytes(), kPurpose);
+  for (PinnedMemory& choices : host_choices_) choices = PinnedMemory(choices_.bytes(), kPurpose);
   host_logits_ = PinnedMemory(logits, kPurpose);
 }
 
@@ -149,7 +150,7 @@ void CudaOutputs::fetch(const Block& block, const CudaProducts& products) {
                 (block.count - block.chosen) * row, stream);
   }
   if (block.greedy) {
-    fetch_bytes(host_choices_, choices_.data(), block.chosen * sizeof(kernels::GreedyChoice),
+    fetch_bytes(host_choices_[0], choices_.data(), block.chosen * sizeof(kernels::GreedyChoice),
                 stream);
   }
   if (block.logits) {
@@ -170,7 +171,7 @@ void CudaOutputs::hand_over(const Step& step, const Source& source, const Block&
       normal += row_.size();
       result.hidden = row_;
     } else if (output == RowOutput::kGreedy) {
-      const kernels::GreedyChoice choice = host_choices_.as<kernels::GreedyChoice>()[i];
+      const kernels::GreedyChoice choice = host_choices_[0].as<kernels::GreedyChoice>()[i];
       result.finite = choice.finite != 0;
       result.greedy = choice.token;
     } else {
@@ -180,6 +181,26 @@ void CudaOutputs::hand_over(const Step& step, const Source& source, const Block&
       result.greedy = pick.token;
     }
     sink(index_of(step, source.order, block.first + i), result);
+  }
+}
+
+void CudaOutputs::begin_choices(const Step& step, const Source& source,
+                                const CudaProducts& products, std::size_t turn) {
+  const Block block = block_at(step, source.order, 0);
+  check(block.count == step.outputs.size() && block.chosen == block.count && !block.logits,
+        "a step in two parts asks for greedy choices alone");
+  compute(step, source, block, products);
+  fetch_bytes(host_choices_.at(turn), choices_.data(), block.count * sizeof(kernels::GreedyChoice),
+              products.stream());
+}
+
+void CudaOutputs::hand_over_choices(std::size_t turn, std::size_t count,
+                                    const RowSink& sink) const {
+  const auto* choices = host_choices_.at(turn).as<kernels::GreedyChoice>();
+  for (std::size_t i = 0; i < count; ++i) {
+    sink(
+        i,
+        {.hidden = {}, .finite = choices[i].finite != 0, .greedy = choices[i].token, .logits = {}});
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -36,6 +37,17 @@ class CudaOutputs {
   void hand_over(const Step& step, const Source& source, const CudaProducts& products,
                  CudaClock& clock, const RowSink& sink);
 
+  // The greedy choices of a step whose outputs all ask for them, in two parts: enqueues them, and
+  // hands them over once the stream has come to the end. Of two such steps one after another each
+  // has a `turn` of its own, 0 or 1.
+  void begin_choices(const Step& step, const Source& source, const CudaProducts& products,
+                     std::size_t turn);
+  void hand_over_choices(std::size_t turn, std::size_t count, const RowSink& sink) const;
+  static constexpr std::size_t kChoicesMax = 512;  // of a step in two parts
+
+  // Device: what the outputs of the step enqueued last choose.
+  const kernels::GreedyChoice* choices() const { return choices_.as<kernels::GreedyChoice>(); }
+
   std::size_t device_bytes() const;
 
  private:
@@ -66,7 +78,7 @@ class CudaOutputs {
   DeviceMemory logits_;   // [a block of logits, vocab_size] float32
   PinnedMemory host_heads_;
   PinnedMemory host_normal_;
-  PinnedMemory host_choices_;
+  std::array<PinnedMemory, 2> host_choices_;  // by turn
   PinnedMemory host_logits_;
 };
 

@@ -54,7 +54,8 @@ CudaStep::CudaStep(const TextConfig& text, const Setting& setting)
                   Visibility(text, setting.vision_mask, KvGroup::kFull)},
       pages_room_(std::min(kKvGroupCount * setting.rows_max * setting.pages_max, kPagesRoomMax)),
       layout_(layout_of(setting, pages_room_)),
-      pinned_(layout_.bytes, "the tables of a step"),
+      pinned_{PinnedMemory(layout_.bytes, "the tables of a step"),
+              PinnedMemory(layout_.bytes, "the tables of a step")},
       device_(layout_.bytes, "the tables of a step") {
   output_order_.reserve(setting.rows_max);
 }
@@ -90,6 +91,7 @@ void CudaStep::write(const Step& step, std::size_t rows) {
                              "; use smaller pictures or raise step_rows_max.");
   }
   check(step.rows() <= rows, "padding only adds rows");
+  turn_ = 1 - turn_;
   pages_used_ = 0;
   write_copies(step);
   write_ids(step, rows);
@@ -99,7 +101,7 @@ void CudaStep::write(const Step& step, std::size_t rows) {
 }
 
 void CudaStep::send(CUstream_st* stream) const {
-  kernels::check_cuda(cudaMemcpyAsync(device_.data(), pinned_.data(),
+  kernels::check_cuda(cudaMemcpyAsync(device_.data(), pinned_[turn_].data(),
                                       layout_.pages + pages_used_ * sizeof(std::int32_t),
                                       cudaMemcpyHostToDevice, stream),
                       "Sending a step's tables");
@@ -122,6 +124,8 @@ void CudaStep::write_ids(const Step& step, std::size_t rows) {
   for (const StepSlice& slice : step.slices) {
     if (const auto* of = std::get_if<IdRows>(&slice.rows)) {
       ids = std::copy(of->ids.begin(), of->ids.end(), ids);
+    } else if (const auto* chosen = std::get_if<ChosenRow>(&slice.rows)) {
+      *ids++ = -2 - int_of(chosen->output);
     } else {
       ids = std::fill_n(ids, slice.count, -1);
     }

@@ -43,15 +43,16 @@ class CudaStep {
   CudaStep(const CudaStep&) = delete;
   CudaStep& operator=(const CudaStep&) = delete;
 
-  // Writes `step` with padding up to `rows` rows (>= step.rows()) into pinned memory. What was sent
-  // before has arrived. Throws std::runtime_error for a step with more rows or pages than there is
-  // room for.
+  // Writes `step` with padding up to `rows` rows (>= step.rows()) into pinned memory. Of what was
+  // sent before, all but the last has arrived. Throws std::runtime_error for a step with more rows
+  // or pages than there is room for.
   void write(const Step& step, std::size_t rows);
   // Enqueues the copy of what was written.
   void send(CUstream_st* stream) const;
 
   // Device; valid for the step sent last.
-  const std::int32_t* ids() const;                     // [rows], -1: media or padding
+  // [rows], -1: media or padding, -2 - i: what output i of the step in front chose
+  const std::int32_t* ids() const;
   const kernels::KvRow* kv_rows(KvGroup group) const;  // [rows]
   const std::int32_t* pages() const;                   // of both groups
   const std::int32_t* outputs() const;                 // rows of Step::outputs, in output_order()
@@ -85,7 +86,7 @@ class CudaStep {
   static Layout layout_of(const Setting& setting, std::size_t pages);
   template <typename T>
   T* host(std::size_t offset) const {
-    return reinterpret_cast<T*>(pinned_.data() + offset);
+    return reinterpret_cast<T*>(pinned_[turn_].data() + offset);
   }
 
   void write_copies(const Step& step);
@@ -99,7 +100,8 @@ class CudaStep {
   const std::array<Visibility, kKvGroupCount> visibility_;
   const std::size_t pages_room_;  // of pages()
   const Layout layout_;
-  PinnedMemory pinned_;
+  std::array<PinnedMemory, 2> pinned_;  // in turn: the one written before may be on its way
+  std::size_t turn_ = 0;
   DeviceMemory device_;
   std::vector<std::size_t> output_order_;
   std::size_t pages_used_ = 0;

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "model/kernels/embedding.h"
+#include "model/kernels/matrix_products.h"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_values.cuh"
 
@@ -16,7 +17,11 @@ __global__ void __launch_bounds__(kThreadsMax) embed_tokens_kernel(const TokenEm
   wait_for_previous_kernels();
   let_next_kernel_start();
   int id = embedding.ids[blockIdx.x];
-  if (id < 0) return;
+  if (id == -1) return;
+  if (id < -1) {
+    const GreedyChoice choice = embedding.choices[-2 - id];
+    id = choice.finite != 0 ? choice.token : embedding.pad_token;
+  }
   for (const int soft : embedding.soft_tokens) {
     if (id == soft) id = embedding.pad_token;
   }

@@ -8,6 +8,7 @@
 
 #include "model/kernels/embedding.h"
 #include "model/kernels/kv_copy.h"
+#include "model/kernels/matrix_products.h"
 #include "model/kernels/media_norm.h"
 #include "tests/kernels/device_array.h"
 #include "tests/support/needs_gpu.h"
@@ -50,21 +51,25 @@ BOOST_AUTO_TEST_CASE(ids_become_scaled_rows_of_the_table) {
   for (const int width : {8, 56, 3840, 8200}) {
     const auto w = static_cast<std::size_t>(width);
     const std::vector<__nv_bfloat16> host = random_bf16(10 * w, 1, 0.05F);
-    const std::vector<int> ids = {9, -1, 0, 7, 3};
-    const std::vector<std::size_t> looked_up = {9, 0, 0, 2, 3};  // 7 is a soft token, the pad is 2
+    // 7 is a soft token, the pad is 2; the two last are choices 1 and 2, which is not finite.
+    const std::vector<int> ids = {9, -1, 0, 7, 3, -3, -4};
+    const std::vector<std::size_t> looked_up = {9, 0, 0, 2, 3, 5, 2};
+    const DeviceArray<GreedyChoice> choices(std::vector<GreedyChoice>{
+        {.token = 8, .finite = 1}, {.token = 5, .finite = 1}, {.token = -77, .finite = 0}});
     const DeviceArray<__nv_bfloat16> table(host);
     const DeviceArray<int> device_ids(ids);
-    const DeviceArray<__nv_bfloat16> y(std::vector<__nv_bfloat16>(5 * w, __float2bfloat16(77.0F)));
+    const DeviceArray<__nv_bfloat16> y(std::vector<__nv_bfloat16>(7 * w, __float2bfloat16(77.0F)));
     require(embed_tokens({.table = table.data(),
                           .ids = device_ids.data(),
+                          .choices = choices.data(),
                           .y = y.data(),
                           .width = width,
                           .scale = 62.0F,
                           .soft_tokens = {-1, 7, 8},
                           .pad_token = 2},
-                         5, nullptr));
+                         static_cast<int>(ids.size()), nullptr));
     const auto got = y.download();
-    for (std::size_t row = 0; row < 5; ++row) {
+    for (std::size_t row = 0; row < ids.size(); ++row) {
       for (std::size_t i = 0; i < w; ++i) {
         const double want =
             row == 1 ? 77.0 : rounded_bf16(wide(host[looked_up[row] * w + i]) * 62.0);
