@@ -29,8 +29,9 @@ using decode::launch_combine;
 using decode::Partial;
 using decode::partial_of;
 
-// The warpgroup that attends. A lane has keys (or dims) lane / 4 and 8 more of its warp's 16, and
-// of each group of eight columns the two of one head.
+// The two warpgroups that attend: each has the scores of half of a tile's keys, a page a warp, and
+// sums half of the dims. A lane has keys (or dims) lane / 4 and 8 more of its warp's 16, and of
+// each group of eight columns the two of one head.
 template <int kDim, int kColumns>
 class Attending {
  public:
@@ -74,6 +75,8 @@ class Attending {
 
  private:
   using Head = RotaryHead<kDim / 64, 1>;
+  using Scores = float[Of::kGroups][4];
+  static constexpr int kParts = kDim / 64 / 2;  // of 64 dims, that a warpgroup sums
 
   // `fresh`: the position whose key and value are in shared.fresh, or none.
   __device__ void attend(const Item& item, int fresh) {
@@ -83,29 +86,28 @@ class Attending {
       if (fresh >= page * kPage && fresh < (page + pages) * kPage) {
         put_fresh(fresh - page * kPage);
       }
-      float scores[Of::kGroups][4];
+      Scores scores;
       score(scores);
       float rescale[Of::kGroups];
       weigh(scores, item, page, pages, rescale);
-      wait_at(shared_address(&shared_.values_there[place_.stage]), place_.parity);
+      wait_for_slot(place_);
       hide_values(item.seen, page, pages);
       show_to_products();
       meet();
       scale_sums(rescale);
       add_values();
-      __syncwarp();
-      if (lane_ == 0) arrive(shared_address(&shared_.values_taken[place_.stage]));
-      place_.next();
     }
     leave(item);
   }
 
+  // Of the half that the warpgroup sums.
+  __device__ int first_dim() const { return warp_ / 4 * (kDim / 2); }
   static __device__ int column_of(int head) { return head / 4 * 8 + head % 4 * 2; }
 
   __device__ void load_query(const Item& item) {
     const std::size_t row = static_cast<std::size_t>(shared_.listed[item.row]);
     const __nv_bfloat16* query = work_.query + (row * work_.heads + item.kv_head * sharing_) * kDim;
-    constexpr int kRounds = Of::kHeads * kDim / kLane / kAttending;
+    constexpr int kRounds = (Of::kHeads * kDim / kLane + kAttending - 1) / kAttending;
     const int pieces = sharing_ * kDim / kLane;
     uint4 raw[kRounds];  // all asked for before the first is used
 #pragma unroll
@@ -195,13 +197,15 @@ class Attending {
 
   // Into the tile, over what its page held.
   __device__ void put_fresh(int key) {
-    wait_at(shared_address(&shared_.keys_there[place_.stage]), place_.parity);
-    wait_at(shared_address(&shared_.values_there[place_.stage]), place_.parity);
+    RingPlace<Of::kSlots> values = place_;
+    values.next();
+    wait_for_slot(place_);
+    wait_for_slot(values);
     const unsigned page = static_cast<unsigned>(key / kPage) * Of::kHalf;
     const int line = key % kPage;
     for (int dim = static_cast<int>(threadIdx.x); dim < kDim; dim += kAttending) {
-      shared_.keys[place_.stage][page + fp8_key_offset(line, dim, kDim)] = shared_.fresh[0][dim];
-      shared_.values[place_.stage][page + fp8_value_offset(line, dim)] = shared_.fresh[1][dim];
+      shared_.slots[place_.stage][page + fp8_key_offset(line, dim, kDim)] = shared_.fresh[0][dim];
+      shared_.slots[values.stage][page + fp8_value_offset(line, dim)] = shared_.fresh[1][dim];
     }
     show_to_products();
     meet();
@@ -232,9 +236,20 @@ class Attending {
     }
   }
 
-  __device__ void score(float (&scores)[Of::kGroups][4]) {
-    wait_at(shared_address(&shared_.keys_there[place_.stage]), place_.parity);
-    const unsigned keys = shared_address(shared_.keys[place_.stage]);
+  __device__ void wait_for_slot(const RingPlace<Of::kSlots>& place) const {
+    wait_at(shared_address(&shared_.there[place.stage]), place.parity);
+  }
+  // Of keys or values that have been taken.
+  __device__ void leave_slot() {
+    __syncwarp();
+    if (lane_ == 0) arrive(shared_address(&shared_.taken[place_.stage]));
+    place_.next();
+  }
+
+  __device__ void score(Scores& scores) {
+    wait_for_slot(place_);
+    const unsigned keys = shared_address(shared_.slots[place_.stage]) +
+                          static_cast<unsigned>(warp_ / 4) * 4U * Of::kHalf;
     const unsigned query = shared_address(shared_.query);
     begin_products();
 #pragma unroll
@@ -245,12 +260,11 @@ class Attending {
     commit_products();
     wait_for_products<0>();
     settle(scores);
-    __syncwarp();
-    if (lane_ == 0) arrive(shared_address(&shared_.keys_taken[place_.stage]));
+    leave_slot();
   }
 
   // From scores to weights in shared memory.
-  __device__ void weigh(float (&scores)[Of::kGroups][4], const Item& item, int page, int pages,
+  __device__ void weigh(const Scores& scores, const Item& item, int page, int pages,
                         float (&rescale)[Of::kGroups]) {
     const int key = (page + warp_) * kPage + lane_ / 4;
     const bool there = warp_ < pages;
@@ -276,22 +290,26 @@ class Attending {
       const int head = g * 4 + lane_ % 4;
       float most = most_[g];
 #pragma unroll
-      for (int w = 0; w < 4; ++w) most = fmaxf(most, shared_.most[w][head]);
+      for (int w = 0; w < kWarps; ++w) most = fmaxf(most, shared_.most[w][head]);
       rescale[g] = weight_of(most_[g], most);
       most_[g] = most;
       const float first = weight_of(score[g][0], most);
       const float second = weight_of(score[g][1], most);
       total_[g] = total_[g] * rescale[g] + (first + second);
-      if (head >= sharing_) continue;
-      const fp8::Halves two = fp8::halves<kRest>(first * kWeightScale, second * kWeightScale);
-      const int place = fp8_place(lane_ / 4);  // 8 keys on: 2 more
-      unsigned char* main = shared_.weights[warp_][column_of(head)];
-      unsigned char* rest = main + 16;
-      main[place] = static_cast<unsigned char>(two.main & 0xffU);
-      main[place + 2] = static_cast<unsigned char>(two.main >> 8U);
-      rest[place] = static_cast<unsigned char>(two.rest & 0xffU);
-      rest[place + 2] = static_cast<unsigned char>(two.rest >> 8U);
+      if (head < sharing_) put_weights(head, first, second);
     }
+  }
+
+  // Of the lane's two keys.
+  __device__ void put_weights(int head, float first, float second) const {
+    const fp8::Halves two = fp8::halves<kRest>(first * kWeightScale, second * kWeightScale);
+    const int place = fp8_place(lane_ / 4);  // 8 keys on: 2 more
+    unsigned char* main = shared_.weights[warp_][column_of(head)];
+    unsigned char* rest = main + 16;
+    main[place] = static_cast<unsigned char>(two.main & 0xffU);
+    main[place + 2] = static_cast<unsigned char>(two.main >> 8U);
+    rest[place] = static_cast<unsigned char>(two.rest & 0xffU);
+    rest[place + 2] = static_cast<unsigned char>(two.rest >> 8U);
   }
 
   // Values that the row does not see, and pages that are not there, become zero.
@@ -301,7 +319,7 @@ class Attending {
     for (int p = 0; p < kTilePages; ++p) {
       const int first = (page + p) * kPage;
       if (first >= seen.first_key && first + kPage <= end) continue;
-      fp8::clear_values<kDim>(shared_.values[place_.stage] + p * Of::kHalf, first, seen.first_key,
+      fp8::clear_values<kDim>(shared_.slots[place_.stage] + p * Of::kHalf, first, seen.first_key,
                               end, static_cast<int>(threadIdx.x), kAttending);
     }
   }
@@ -322,14 +340,15 @@ class Attending {
   }
 
   __device__ void add_values() {
-    const unsigned values = shared_address(shared_.values[place_.stage]);
+    const unsigned values =
+        shared_address(shared_.slots[place_.stage]) + static_cast<unsigned>(first_dim() * kPage);
     const unsigned weights = shared_address(shared_.weights);
     begin_products();
 #pragma unroll
     for (unsigned two = 0; two < kTilePages / 2; ++two) {
       const std::uint64_t b = fp8::operand(weights + two * 2 * kColumns * 16, kColumns * 16, 128);
 #pragma unroll
-      for (unsigned m = 0; m < kDim / 64; ++m) {
+      for (unsigned m = 0; m < kParts; ++m) {
         multiply(E4m3Products{}, sum_[m],
                  fp8::operand(values + two * 2 * Of::kHalf + m * 1024, Of::kHalf, 128), b, true);
       }
@@ -338,6 +357,7 @@ class Attending {
     wait_for_products<0>();
 #pragma unroll
     for (auto& part : sum_) settle(part);
+    leave_slot();
   }
 
   // Leaves a split's sums for combine(), or in `out` when the row has no other split.
@@ -362,12 +382,12 @@ class Attending {
       if (head >= sharing_) continue;
       float total = 0.0F;
 #pragma unroll
-      for (int w = 0; w < 4; ++w) total += shared_.total[w][head];
+      for (int w = 0; w < kWarps; ++w) total += shared_.total[w][head];
       const float share = item.splits == 1 ? kUnit * share_of(total) : kUnit;
       const std::size_t at = (first_head + head) * partial_.splits + item.split;
 #pragma unroll
-      for (int m = 0; m < kDim / 64; ++m) {
-        const int dim = m * 64 + warp_ * 16 + lane_ / 4;
+      for (int m = 0; m < kParts; ++m) {
+        const int dim = first_dim() + m * 64 + warp_ % 4 * 16 + lane_ / 4;
         const float low = (sum_[m][g][0] + sum_[m][g][1] / static_cast<float>(kRest)) * share;
         const float high = (sum_[m][g][2] + sum_[m][g][3] / static_cast<float>(kRest)) * share;
         if (item.splits == 1) {
@@ -414,10 +434,10 @@ class Attending {
   const int sharing_;
   const float unit_;
   RotaryTurn<kDim / 64, 1> turn_;
-  RingPlace<Of::kStages> place_;
+  RingPlace<Of::kSlots> place_;  // of the next keys, or values
   float most_[Of::kGroups];
   float total_[Of::kGroups];  // of the lane's keys
-  float sum_[kDim / 64][Of::kGroups][4];
+  float sum_[kParts][Of::kGroups][4];
 };
 
 // kFresh: queries, and the key and value of the row's own position, come from the projections.
@@ -430,12 +450,8 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim, kColumns>::kBlocksOfMult
   auto& shared = *reinterpret_cast<Shared<kDim, kColumns>*>(memory);
   let_next_kernel_start();
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < Shape<kDim, kColumns>::kStages; ++stage) {
-      begin_barrier(shared_address(&shared.keys_there[stage]), 1);
-      begin_barrier(shared_address(&shared.values_there[stage]), 1);
-      begin_barrier(shared_address(&shared.keys_taken[stage]), kAttending / 32);
-      begin_barrier(shared_address(&shared.values_taken[stage]), kAttending / 32);
-    }
+    for (auto& barrier : shared.there) begin_barrier(shared_address(&barrier), 1);
+    for (auto& barrier : shared.taken) begin_barrier(shared_address(&barrier), kAttending / 32);
     show_barriers();
   }
   Line<Shared<kDim, kColumns>> line(shared, work, list, count, partial.splits);

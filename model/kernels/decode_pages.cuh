@@ -12,10 +12,11 @@
 
 namespace captiond::kernels::paged {
 
-inline constexpr int kAttending = 128;            // threads: one warpgroup
+inline constexpr int kAttending = 256;            // threads: two warpgroups
+inline constexpr int kWarps = kAttending / 32;    // of which each has the scores of a page
 inline constexpr int kThreads = kAttending + 32;  // and a warp that copies
 inline constexpr int kPage = kKvPagePositions;
-inline constexpr int kTilePages = 4;
+inline constexpr int kTilePages = kWarps;
 inline constexpr int kSplitPages = 8;
 inline constexpr int kRowsMax = 256;  // of one launch
 inline constexpr int kMultiprocessors = 132;
@@ -27,10 +28,9 @@ struct Shape {
   static constexpr int kHeads = kColumns / 2;
   static constexpr int kGroups = kColumns / 8;     // of eight columns: four heads
   static constexpr unsigned kHalf = kPage * kDim;  // bytes of a page's keys or values
-  // Fewer blocks with deeper rings: three with two stages took 160 us instead of 121 for a sliding
-  // layer of the 12B and 100 rows at 1K (bench_attention, H200).
+  static constexpr unsigned kSlotBytes = kTilePages * kHalf;
   static constexpr int kBlocksOfMultiprocessor = kDim == 256 && kColumns == 8 ? 2 : 1;
-  static constexpr int kStages = 3;  // of the rings of keys and values
+  static constexpr int kSlots = 3;  // of the ring: keys of a tile, its values, keys of the next …
 };
 
 // The pages that a row sees any of, and their splits.
@@ -60,21 +60,19 @@ inline int splits_max(int keys_max) { return count_of((keys_max + 2 * kPage - 2)
 
 template <int kDim, int kColumns>
 struct Shared {
-  alignas(128) unsigned char keys[Shape<kDim, kColumns>::kStages][kTilePages * kPage * kDim];
-  unsigned char values[Shape<kDim, kColumns>::kStages][kTilePages * kPage * kDim];
+  alignas(
+      128) unsigned char slots[Shape<kDim, kColumns>::kSlots][Shape<kDim, kColumns>::kSlotBytes];
   unsigned char query[kDim / 16][kColumns][16];
   unsigned char weights[kTilePages][kColumns][16];
   // Key and value of a position that is not in its page yet.
   alignas(16) unsigned char fresh[2][kDim];
-  float most[4][Shape<kDim, kColumns>::kHeads];   // by warp
-  float total[4][Shape<kDim, kColumns>::kHeads];  // by warp
+  float most[kWarps][Shape<kDim, kColumns>::kHeads];   // by warp
+  float total[kWarps][Shape<kDim, kColumns>::kHeads];  // by warp
   KvRow rows[kRowsMax];
   int listed[kRowsMax];
   int first[kRowsMax + 1];  // of a row's splits among all splits of one KV head
-  std::uint64_t keys_there[Shape<kDim, kColumns>::kStages];
-  std::uint64_t values_there[Shape<kDim, kColumns>::kStages];
-  std::uint64_t keys_taken[Shape<kDim, kColumns>::kStages];
-  std::uint64_t values_taken[Shape<kDim, kColumns>::kStages];
+  std::uint64_t there[Shape<kDim, kColumns>::kSlots];
+  std::uint64_t taken[Shape<kDim, kColumns>::kSlots];
   bool last;
 };
 
@@ -171,8 +169,8 @@ __device__ void copy_pages(const Attention& work, Shared<kDim, kColumns>& shared
   const auto id_of = [&](const Item& item, int page) {
     return page + lane < item.end ? work.pages[item.seen.page_begin + page + lane] : 0;
   };
-  RingPlace<Shape<kDim, kColumns>::kStages> place;
-  int rounds = 0;  // tiles so far, up to those of the ring
+  RingPlace<Shape<kDim, kColumns>::kSlots> place;
+  int filled = 0;  // slots so far, up to those of the ring
   if (line.begin() >= line.end()) return;
   Item next = line.at(line.begin());
   int next_id = id_of(next, next.begin);
@@ -186,28 +184,27 @@ __device__ void copy_pages(const Attention& work, Shared<kDim, kColumns>& shared
     for (int page = item.begin; page < item.end; page += kTilePages) {
       const int from_id = (page - item.begin) % 32;
       if (from_id == 0 && page > item.begin) id = id_of(item, page);
-      const bool reused = rounds == Shape<kDim, kColumns>::kStages;
-      if (!reused) ++rounds;
       const int pages = min(kTilePages, item.end - page);
       const int page_id = __shfl_sync(0xffffffffU, id, from_id + lane % kTilePages);
       const unsigned char* from = base + static_cast<std::size_t>(page_id) * page_bytes +
                                   static_cast<unsigned>(item.kv_head) * 2U * kHalf;
 #pragma unroll
-      for (unsigned half = 0; half < 2; ++half) {  // keys, then values
-        auto& there = (half == 0 ? shared.keys_there : shared.values_there)[place.stage];
-        auto& taken = (half == 0 ? shared.keys_taken : shared.values_taken)[place.stage];
-        unsigned char* to = (half == 0 ? shared.keys : shared.values)[place.stage];
-        if (reused) wait_at(shared_address(&taken), place.parity ^ 1U);
-        if (lane == 0)
-          arrive_expecting(shared_address(&there), static_cast<unsigned>(pages) * kHalf);
+      for (unsigned half = 0; half < 2; ++half, place.next()) {  // keys, then values
+        if (filled == Shape<kDim, kColumns>::kSlots) {
+          wait_at(shared_address(&shared.taken[place.stage]), place.parity ^ 1U);
+        } else {
+          ++filled;
+        }
+        const unsigned there = shared_address(&shared.there[place.stage]);
+        if (lane == 0) arrive_expecting(there, static_cast<unsigned>(pages) * kHalf);
         __syncwarp();
         if (lane < pages) {
-          fp8::fetch(shared_address(to + static_cast<unsigned>(lane) * kHalf), from + half * kHalf,
-                     kHalf, shared_address(&there));
+          fp8::fetch(
+              shared_address(shared.slots[place.stage] + static_cast<unsigned>(lane) * kHalf),
+              from + half * kHalf, kHalf, there);
         }
       }
       __syncwarp();
-      place.next();
     }
   }
 }
