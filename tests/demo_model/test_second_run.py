@@ -247,7 +247,7 @@ class Truncation(unittest.TestCase):
 
     def test_cuts_are_shorter_and_keep_the_text(self):
         items = [("one two", numpy.zeros(4 * RATE, numpy.int16)), ("short", numpy.zeros(100, numpy.int16))]
-        (text, samples), = truncation.cut(items, 1)
+        (place, text, samples), = truncation.cut(items, 1)
         self.assertEqual(text, "one two")
         self.assertTrue(RATE <= len(samples) <= 3.4 * RATE)
 

@@ -1,6 +1,8 @@
-"""Tests of made sounds without words, and of the zip of recordings that evaluation travels with."""
+"""Tests of made sounds without words, and of the zip of recordings that evaluation travels with. Needs scipy
+and soundfile."""
 
 import argparse
+import importlib.util
 import pathlib
 import tempfile
 import unittest
@@ -8,7 +10,10 @@ import zipfile
 
 import numpy
 
-from tools.demo_model import music, quiet, recordings, sounds, store
+MISSING = [name for name in ("scipy", "soundfile") if importlib.util.find_spec(name) is None]
+if MISSING:
+    raise unittest.SkipTest(f"not installed: {', '.join(MISSING)}")
+from tools.demo_model import music, quiet, recordings, sounds, store  # noqa: E402
 
 
 class SoundsTest(unittest.TestCase):

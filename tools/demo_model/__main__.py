@@ -98,6 +98,9 @@ def parser():
     evaluation = commands.add_parser("make-evaluation", help="the held-out set and the sample")
     evaluation.add_argument("--out", default="assets")
     evaluation.add_argument("--voice", default="af_nova", help="voice of the sample")
+    words = commands.add_parser("make-word-times", help="when each word of the held-out set is said")
+    words.add_argument("--set", default="assets/evaluation/english.zip")
+    words.add_argument("--number", type=int, default=100, help="of its recordings")
     translation = commands.add_parser("make-translation-set",
                                       help="held-out parallel sentences in held-out voices")
     translation.add_argument("--out", default="assets")
@@ -249,6 +252,10 @@ def run(arguments, config, work):
         evaluation_set.make_sample(config["sample"], config["speech"], work, arguments.voice,
                                    out / "samples" / "meeting.flac")
         evaluation_set.make_set(config["evaluation"], config["speech"], work, out / "evaluation" / "english.zip")
+    elif command == "make-word-times":
+        from . import word_times
+        sys.path.insert(0, str(work / "wheels"))
+        word_times.make(config, work, arguments.set, arguments.number)
     elif command == "pack":
         from . import carry
         carry.pack(config, work, pathlib.Path(arguments.out), arguments.wheels, arguments.recordings)

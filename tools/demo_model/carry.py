@@ -12,6 +12,8 @@ import tarfile
 
 import numpy
 
+from . import sentences, text
+
 LIMIT = 64 * 2**20                 # bytes of a working tree with what is carried
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 # Libraries of sound cards, of which the engines only need the names: library -> (who asks for it, what
@@ -28,7 +30,7 @@ WANTED_DATA = (*(f"{LIBRARIES}/espeak-ng-data/{name}" for name in (
     "usr/share/RHVoice/languages/English", "etc/RHVoice",
     *(f"usr/share/pico/lang/{name}.bin" for name in ("en-US_ta", "en-US_lh0_sg", "en-GB_ta", "en-GB_kh0_sg")))
 UNWANTED = "/16000/"               # RHVoice reads its 24 kHz voices
-TABLES = ("sentences.tsv", "phonemes.tsv", "parallel.tsv", "tokenizer.json")
+TABLES = ("sentences.tsv", "phonemes.tsv", "tokenizer.json")      # and parallel.tsv
 HELPER_HEAD = pathlib.Path(__file__).with_name("letters.safetensors")    # heads of the helper losses of the shipped checkpoint
 
 
@@ -38,10 +40,21 @@ def compressed(path, out):
             target.write(block)
 
 
+def parallel_of_table(work):
+    """The lines of parallel.tsv whose English is in the table of sentences, as one piece of bytes."""
+    known = {sentences.normalise(row[2]) for row in text.read(work / "sentences.tsv")}
+    with open(work / "parallel.tsv", encoding="utf-8") as lines:
+        return "".join(line for line in lines if sentences.normalise(line.partition("\t")[0]) in known).encode()
+
+
 def pack_tables(work, out):
     with tarfile.open(out, "w:xz", dereference=True, preset=9) as archive:   # the tables repeat each other
         for name in TABLES:
             archive.add(work / name, name)
+        pairs = parallel_of_table(work)
+        entry = tarfile.TarInfo("parallel.tsv")
+        entry.size = len(pairs)
+        archive.addfile(entry, io.BytesIO(pairs))
 
 
 def make_stub(name, root, out):

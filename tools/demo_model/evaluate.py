@@ -4,6 +4,7 @@ Noise is made with a fixed seed. Bounds are the 95 % interval of 2,000 bootstrap
 utterances."""
 
 import io
+import math
 import pathlib
 import time
 import zipfile
@@ -11,7 +12,7 @@ import zipfile
 import numpy
 import soundfile
 
-from . import errors, people, quiet, recordings, store, truncation
+from . import errors, people, quiet, recordings, store, truncation, word_times
 from .captioner import Captioner
 
 SILENCE_HOURS = 0.1
@@ -80,15 +81,25 @@ def score_quiet(captioner, sounds, log):
         print(f"{name:34} {words / seconds * 3600:.0f} invented words an hour ({words} in {seconds:.0f} s)", flush=True)
 
 
-def score_truncated(captioner, items, log):
-    """Prints the words that no beginning of the text explains, for cut recordings and whole ones."""
-    for name, part in (("cut in the middle", truncation.cut(items, QUIET_SEED)), ("the same, whole", items)):
-        heard = captioner.transcribe([samples for _, samples in part])
-        counts = [truncation.unexplained(text, one) for (text, _), one in zip(part, heard)]
-        low, high = interval(counts)
-        print(f"{name:34} {100 * errors.rate(counts):5.1f} % of the words not explained by the text  "
-              f"[{100 * low:.1f}, {100 * high:.1f}]  {len(part)} utterances", flush=True)
-        log += [f"{name}\t{text}\t{one}" for (text, _), one in zip(part, heard)]
+def score_truncated(captioner, items, spans, log):
+    """Prints which words of the answers to cut recordings, and to the same ones whole, are invented and which
+    are misheard (see truncation.py). spans: the words' times of each of the items, or nothing."""
+    parts = {"cut in the middle": truncation.cut(items, QUIET_SEED),
+             "the same, whole": [(place, *item) for place, item in enumerate(items)]}
+    for name, part in parts.items():
+        heard = captioner.transcribe([samples for _, _, samples in part])
+        judged = [truncation.judged(text, spans[place] if place < len(spans) else [],
+                                    len(samples) if part is parts["cut in the middle"] else math.inf, one)
+                  for (place, text, samples), one in zip(part, heard)]
+        old = [truncation.unexplained(text, one) for (_, text, _), one in zip(part, heard)]
+        timed = sum(1 for place, _, _ in part if place < len(spans) and spans[place])
+        print(f"{name:34} {len(part)} utterances, {timed} of them with known times of words", flush=True)
+        for title, counts in (("invented", [(one[0], one[2]) for one in judged]),
+                              ("misheard", [(one[1], one[2]) for one in judged]), ("unexplained", old)):
+            low, high = interval(counts)
+            print(f"  {title:32} {100 * errors.rate(counts):5.1f} % of {sum(words for _, words in counts)} words  "
+                  f"[{100 * low:.1f}, {100 * high:.1f}]", flush=True)
+        log += [f"{name}\t{text}\t{one}" for (_, text, _), one in zip(part, heard)]
 
 
 class Peer:
@@ -139,7 +150,7 @@ def report(arguments):
         for decibels in (20, 10, 5):
             noisy = [(text, with_noise(samples, decibels, generator)) for text, samples in spoken]
             score(captioner, f"the same, white noise at {decibels} dB", noisy, log)
-        score_truncated(captioner, spoken, log)
+        score_truncated(captioner, spoken, word_times.read(arguments.set), log)
     packed = packed_sets(arguments, [item[2] for item in items])
     if arguments.noise:
         quiet_sets = quiet.sets(QUIET_SEED, SILENCE_HOURS)
