@@ -6,6 +6,8 @@ import zipfile
 
 from . import game_voices, people, sentences, store, text
 
+EVALUATION_TEXTS = {"english.zip": 3, "translation.zip": 3}      # set -> the column of items.tsv with the English text
+
 
 def sentence_problems(rows, held_elsewhere):
     """Normalised sentences of the table that are on both sides, or trained on though another part
@@ -51,7 +53,7 @@ def held_speakers(settings, work):
 
 def held_elsewhere(config, work, root):
     """name -> sentences that no table may train on: evaluation sets, samples, people, other splits."""
-    out = {"english.zip": zip_texts(root / "evaluation" / "english.zip", 3)}
+    out = {name: zip_texts(root / "evaluation" / name, column) for name, column in EVALUATION_TEXTS.items()}
     out["parallel.tsv"] = [row[0] for row in text.parallel_lines(work / "parallel.tsv") if row[4] != "train"]
     folder = work / config["text"]["evaluation_people"]
     out["recordings of people"] = list(people.sentences_of(folder)) if folder.exists() else []
