@@ -1,8 +1,8 @@
 """Training steps without the host: the kernels of each bucket of batches are recorded once as CUDA
 graphs and played again for every batch of that bucket.
 
-A bucket of speech has four graphs: frames disturbed, frames hardly disturbed, forward, backward. CTC,
-which reads lengths in host memory, runs between the last two. All graphs share one pool of memory:
+A bucket of speech has a graph for each kind of hearing (step.LIGHT, DISTURBED, CHANGED), forward and
+backward. CTC, which reads lengths in host memory, runs between the last two. All graphs share one pool of memory:
 they are played one after the other, and nothing that one leaves there is read after the next."""
 
 import time
@@ -11,6 +11,7 @@ import torch
 
 from . import batches
 from .network import Decoder, Layer
+from .step import CHANGED, DISTURBED, LIGHT
 from .vision_network import picture_mask
 from .weights import FlatWeights
 
@@ -76,11 +77,11 @@ class SpeechBucket(Bucket):
         self.step = step
         self.listen = {}
         self.frames = torch.zeros(len(batch["tokens"]), frame_count, 640, device=step.device)
-        for disturbed in (False, True):
-            def listen(disturbed=disturbed):
-                self.frames.copy_(step.heard(self.inputs, frame_count, disturbed))
+        for kind in (LIGHT, DISTURBED, CHANGED) if step.changes_voices else (LIGHT, DISTURBED):
+            def listen(kind=kind):
+                self.frames.copy_(step.heard(self.inputs, frame_count, kind))
             recorder.warm_up(listen)
-            self.listen[disturbed] = recorder.record(listen)[0]
+            self.listen[kind] = recorder.record(listen)[0]
         letters = step.network.letters.out_features
         self.gradient = torch.zeros(frame_count, len(self.frames), letters, device=step.device)
 
@@ -93,10 +94,10 @@ class SpeechBucket(Bucket):
             lambda: torch.autograd.backward((entropy, letters), (None, self.gradient)))
         self.entropy, self.letters = entropy.detach(), letters.detach()
 
-    def run(self, batch, host, disturbed, letter_weight):
+    def run(self, batch, host, kind, letter_weight):
         """(cross-entropy, letter loss); the gradients are added to those of the parameters."""
         self.fill(batch)
-        self.listen[disturbed].replay()
+        self.listen[kind].replay()
         self.forward.replay()
         letters = self.letters.detach().requires_grad_(True)
         letter = self.step.letter_loss(letters, batch["letters"], host)
@@ -136,12 +137,12 @@ class Graphs:
         self.step, self.clear = step, clear
         self.recorder, self.buckets = Recorder(step.device), {}
 
-    def speech(self, batch, host, disturbed, letter_weight):
+    def speech(self, batch, host, kind, letter_weight):
         key = (tuple(batch["tokens"].shape), int(host["frame_places"]), tuple(batch["labels"].shape))
         if key not in self.buckets:
             self.buckets[key] = SpeechBucket(self.step, self.recorder, batch, int(host["frame_places"]))
             self.clear()
-        return self.buckets[key].run(batch, host, disturbed, letter_weight)
+        return self.buckets[key].run(batch, host, kind, letter_weight)
 
     def scenes(self, batch, host, thing_weight):
         columns = int(host["columns"])

@@ -1,20 +1,24 @@
 #!/bin/bash
 # A whole run in the background on a machine with GPUs and no network: pictures and speech are made,
-# then the network is trained until DEADLINE (seconds since 1970). Start it in the repository root:
+# and the network is trained until DEADLINE (seconds since 1970). Training begins after about FIRST_S
+# seconds of speech; the last one of DEVICES and the idle cores go on speaking until SPEECH_S, and what
+# they make joins. Start it in the repository root:
 #   DEADLINE=$(($(date +%s) + 1500)) setsid bash tools/demo_model/job.sh CARRIED RUN > RUN.log 2>&1 &
-# CARRIED holds what `pack` packed (A and B together); RUN is made; RUN/out/checkpoint is what comes of
+# CARRIED holds what `pack` packed (A and B together, D any time later); RUN is made; RUN/out/checkpoint is what comes of
 # it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
-# RUN/out/eval gets what the checkpoint says of the evaluation sets, in the last EVALUATE_S seconds.
+# In the last EVALUATE_S seconds the best of several means of weights is chosen (RUN/out/candidates has
+# all in int8), and RUN/out/eval gets what it says of the evaluation sets.
 # Training starts from CARRIED/demo-model, or from assets/demo-model once that is there.
 CARRIED=$(realpath "$1") RUN=$2 ORIGIN=$PWD
-SPEECH_S=${SPEECH_S:-250} PICTURE_S=${PICTURE_S:-70} GPUS=${GPUS:-3} PICTURE_PROCESSES=${PICTURE_PROCESSES:-18}
-EVALUATE_S=${EVALUATE_S:-75}
+SPEECH_S=${SPEECH_S:-450} FIRST_S=${FIRST_S:-100} PICTURE_S=${PICTURE_S:-80} GPUS=${GPUS:-1}
+PICTURE_PROCESSES=${PICTURE_PROCESSES:-8} EVALUATE_S=${EVALUATE_S:-140}
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NCCL_NVLS_ENABLE=0 TORCH_SYMM_MEM_DISABLE_MULTICAST=1
 export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True   # batches of many sizes
 mkdir -p "$RUN/work/kokoro/voices" "$RUN/work/debroot" "$RUN/site"
 RUN=$(realpath "$RUN")
 cp -r "$ORIGIN/tools" "$RUN/"                # the tree may change under us
 cd "$RUN" || exit 1
+running() { for pid in "$@"; do [ -e "/proc/$pid" ] && echo "$pid"; done; }
 ln -sfn work/debroot debroot
 echo "start $(date +%T), deadline $(date -d "@$DEADLINE" +%T), $(nproc --all) cores, $GPUS GPUs"
 # Batches of pictures go from process to process through /dev/shm.
@@ -35,33 +39,59 @@ import numpy
 for name, styles in numpy.load("work/voices16.npz").items():
     styles.astype(numpy.float32).tofile(f"work/kokoro/voices/{name}.bin")
 END
-CONFIG=${CONFIG:-tools/demo_model/second.yaml}
-MAKE="python3 -m tools.demo_model --config $CONFIG --work work"
+CONFIG=${CONFIG:-tools/demo_model/third.yaml}
+made() { python3 -m tools.demo_model --config "$CONFIG" --work work "$@"; }
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training
-timeout 220 $MAKE compile-layers > compile.log 2>&1 &
-nice -n 10 $MAKE make-pictures --out scenes --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000 > pictures.log 2>&1 &
-OMP_NUM_THREADS=2 $MAKE make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]} > held.log 2>&1 &
-OMP_NUM_THREADS=2 $MAKE make-speech --out speech --seconds "$SPEECH_S" --devices $DEVICES > speech.log 2>&1
-wait
-tail -n 4 speech.log held.log pictures.log compile.log; du -sh speech scenes; free -g | head -n 2
+BEGUN=$(date +%s)
+(OMP_NUM_THREADS=2 made make-speech --out speech --seconds "$SPEECH_S" --first-seconds "$FIRST_S" --devices $DEVICES) > speech.log 2>&1 &
+SPEECH=$!
+(made compile-layers) > compile.log 2>&1 & FIRST=$!
+(OMP_NUM_THREADS=2 made make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]}) > held.log 2>&1 & FIRST+=" $!"
+(nice -n 10 python3 -m tools.demo_model --config "$CONFIG" --work work make-pictures --out scenes \
+  --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000) > pictures.log 2>&1 & FIRST+=" $!"
 START=$CARRIED/demo-model
 [ -e "$START" ] || START=$ORIGIN/assets/demo-model
-until [ "$(stat -L -c %s "$START/model.safetensors" 2> /dev/null || echo 0)" -ge 45960020 ]; do sleep 1; done
+until [ -e "$START/model.safetensors" ]; do sleep 1; done
 mkdir -p start-hf; cp "$START"/*.json "$START/model.safetensors" start-hf/
-$MAKE grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
+made grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
+ready() { ls speech/kokoro-*/index.npz speech/background-*/index.npz speech/person/index.npz > /dev/null 2>&1; }
+until { [ $(($(date +%s) - BEGUN)) -ge $((FIRST_S - 8)) ] && [ -z "$(running $FIRST)" ] && ready; } ||
+      [ $(($(date +%s) - BEGUN)) -ge $((FIRST_S + 80)) ] || [ -z "$(running $SPEECH)" ]; do sleep 1; done
+tail -n 2 speech.log held.log pictures.log compile.log; du -sh speech scenes; free -g | head -n 2
+ready || { echo "there is no speech, no sound without words or nobody's recordings: see speech.log"; wait $SPEECH; }
 PICTURES=""
 if [ -e scenes/scenes-0/index.npz ]; then   # one process for each folder of scenes paints them anew meanwhile
   PICTURES="--pictures scenes"
-  nice -n 10 $MAKE repaint-pictures --pictures scenes --seconds $((DEADLINE - $(date +%s))) > repaint.log 2>&1 &
+  (nice -n 10 python3 -m tools.demo_model --config "$CONFIG" --work work repaint-pictures --pictures scenes \
+    --seconds $((DEADLINE - EVALUATE_S - $(date +%s)))) > repaint.log 2>&1 &
 fi
+python3 - "$CONFIG" <<'END'
+import sys
+import yaml
+config = yaml.safe_load(open(sys.argv[1], encoding="utf-8"))       # what is newest left out
+config["model"]["dropout"] = 0.0
+config["train"]["changed_share"] = 0.0
+yaml.safe_dump(config, open("simple.yaml", "w", encoding="utf-8"))
+END
 TRAINED=$((DEADLINE - EVALUATE_S))
-train() {  # train PROCESSES RESUME [--plain]
-  python3 -m torch.distributed.run --nproc_per_node "$1" -m tools.demo_model --config $CONFIG \
-    --work work train --speech speech --out out --seconds $((TRAINED - $(date +%s))) --resume "$2" $PICTURES $3; }
+train() {  # train CONFIG PROCESSES RESUME [--plain]; ends it when nothing was said for three minutes
+  local run="-m torch.distributed.run --nproc_per_node $2"
+  [ "$2" = 1 ] && run=""
+  setsid python3 $run -m tools.demo_model --config "$1" --work work train --speech speech --out out \
+    --seconds $((TRAINED - $(date +%s))) --resume "$3" $PICTURES $4 &
+  local pid=$!
+  while [ -n "$(running $pid)" ]; do
+    sleep 2
+    if [ $(($(date +%s) - $(stat -L -c %Y /proc/$$/fd/1))) -gt 180 ] || [ $(date +%s) -gt $((TRAINED + EVALUATE_S / 2)) ]; then
+      echo "training says nothing any more, or took too long to end"; kill -9 -- -$pid; sleep 1
+    fi
+  done
+  wait $pid; }
 FROM=start
-for WAY in "$GPUS" "$GPUS --plain" "1 --plain"; do      # what fails is tried again in a simpler way
-  train ${WAY%% *} $FROM $([ "$WAY" = "${WAY#* }" ] || echo --plain) && break
+for WAY in "$CONFIG $GPUS" "simple.yaml $GPUS" "simple.yaml 1 --plain"; do      # what fails is tried again in a simpler way
+  set -- $WAY
+  train $1 $2 $FROM $3 && break
   [ $((TRAINED - $(date +%s))) -gt 60 ] || break
   echo "TRAINING FAILED with '$WAY': it goes on in a simpler way, from the last shards if there are any"
   [ -e out/checkpoint/state.json ] && rm -rf again && cp -r out/checkpoint again && FROM=again
@@ -69,15 +99,17 @@ done
 mkdir -p out/eval
 evaluated() {  # evaluated NAME COMMAND...
   local name=$1; shift
-  timeout $((DEADLINE + 15 - $(date +%s))) $MAKE "$@" --model hf --device cuda:0 > out/eval/$name.txt 2>&1
+  timeout $((DEADLINE + 15 - $(date +%s))) python3 -m tools.demo_model --config $CONFIG --work work "$@" --model hf --device cuda:0 > out/eval/$name.txt 2>&1
   echo "$name: exit code $?"; }
-if $MAKE export out/checkpoint hf; then
+if made export out/checkpoint hf; then
   cp -r "$ORIGIN/assets/evaluation" .
   PIDS=""
   evaluated translation translate-set --set evaluation/translation.zip --out answers.tsv & PIDS+=" $!"
   evaluated scenes evaluate-scenes --out scenes.tsv & PIDS+=" $!"
   evaluated english evaluate --set evaluation/english.zip --noise --out heard.tsv & PIDS+=" $!"
+  [ -e "$CARRIED/recordings.zip" ] && { evaluated people evaluate --set evaluation/english.zip --out people.tsv \
+    --recordings "$CARRIED/recordings.zip" --characters work/queen.zip & PIDS+=" $!"; }
   wait $PIDS
-  for table in answers scenes heard; do [ -e $table.tsv ] && gzip -c $table.tsv > out/eval/$table.tsv.gz; done
+  for table in answers scenes heard people; do [ -e $table.tsv ] && gzip -c $table.tsv > out/eval/$table.tsv.gz; done
 fi
 echo "job over $(date +%T)"

@@ -10,6 +10,7 @@ from torch.nn import functional
 from . import batches, store, voice_change, waves
 
 FIRST_WORD = 284      # ids below are control tokens and bytes
+LIGHT, DISTURBED, CHANGED = range(3)      # how a batch is heard: hardly disturbed, disturbed, and with other voices
 
 
 class Step:
@@ -19,6 +20,7 @@ class Step:
     def __init__(self, network, layout, settings, flat, music, run_layer=None):
         self.network, self.layout, self.settings, self.flat, self.music = network, layout, settings, flat, music
         self.device, self.run_layer = flat.device, run_layer
+        self.changes_voices = settings.get("changed_share", 0.0) > 0
 
     # speech
 
@@ -30,21 +32,20 @@ class Step:
         return self.flat[place].float() / 32768
 
     @torch.no_grad()
-    def heard(self, batch, frame_count, disturbed):
-        """Frames [B, frame_count, 640] of a batch, with all disturbances or hardly any."""
+    def heard(self, batch, frame_count, kind):
+        """Frames [B, frame_count, 640] of a batch: LIGHT, DISTURBED or CHANGED."""
         samples = frame_count * waves.FRAME
         wave = waves.compose(self.flat, batch["source"], batch["begin"], batch["length"], batch["rate"], samples)
-        if disturbed:
-            for share, change in ((self.settings.get("mouth_share", 0.0), voice_change.new_mouths),
-                                  (self.settings.get("machine_share", 0.0), voice_change.machines)):
-                if share:
-                    wave = waves.changed(wave, share, change)
+        if kind == CHANGED:
+            wave = waves.changed(wave, self.settings["mouth_share"], voice_change.new_mouths)
+            wave = waves.changed(wave, self.settings["machine_share"], voice_change.machines)
+        if kind == LIGHT:
+            wave = waves.lightly_noisy(wave, batch["has_words"])
+        else:
             music = (lambda rows: self.background(rows, samples)) if len(self.music) else None
             wave = waves.disturb(wave, batch["has_words"], music)
-        else:
-            wave = waves.lightly_noisy(wave, batch["has_words"])
         frames = waves.to_frames(wave)
-        for share, longest in self.settings["lost"] if disturbed else ():
+        for share, longest in () if kind == LIGHT else self.settings["lost"]:
             frames = waves.drop_frames(frames, share, longest)
         return frames
 

@@ -17,11 +17,12 @@ from .ahead import Ahead, InTime
 from .candidates import Choice, Means
 from .graphs import Graphs, compiled_layer
 from .network import Decoder
-from .step import Step
+from .step import CHANGED, DISTURBED, LIGHT, Step
 from .watch import Watch
 from .weights import FlatWeights
 
 
+STEPS_OF_RECORDING = 1500       # at first, steps wait for graphs to be recorded and for the makers of speech
 MEMORY_FOR_STEPS = 40 << 30     # bytes of the device that samples must leave
 
 
@@ -76,6 +77,7 @@ class Trainer:
         self.weights = FlatWeights(self.network, torch.bfloat16 if self.cuda else torch.float32, self.settings)
         self.watch = Watch(self.network, self.layout, held, self.device, self.say)
         self.letter_loss, self.listening_at, self.writer = 9.0, None, None
+        self.changed_share = self.settings.get("changed_share", 0.0)
         if resume:
             self.resume(resume)
         self.sprites = config["pictures"]["sprites"] if pictures else None
@@ -145,9 +147,23 @@ class Trainer:
 
     # one step
 
+    def kind(self, share):
+        """How a batch is heard, when so many are disturbed. Of the host's generator: nobody waits."""
+        chance, other = torch.rand(2).tolist()
+        if chance >= share:
+            return LIGHT
+        return CHANGED if other < self.changed_share else DISTURBED
+
+    def keep_fast(self, step_ms):
+        """Changes fewer voices when steps take longer than the settings allow."""
+        if self.changed_share and step_ms > self.settings.get("step_ms_max", math.inf):
+            self.changed_share = self.changed_share / 2 if self.changed_share > 0.05 else 0.0
+            self.say(f"{step_ms:.0f} ms a step: voices are changed in {100 * self.changed_share:.0f} % of the disturbed "
+                     "batches from now on")
+
     def learn(self, host, batch, share, letter_weight, thing_weight):
         """Adds the gradients of a batch; its cross-entropy, and its letter loss or None."""
-        disturbed = torch.rand(()).item() < share      # of the host's generator: nobody waits
+        kind = self.kind(share)
         if "patches" in batch:
             if self.graphs:
                 return self.graphs.scenes(batch, host, thing_weight), None
@@ -155,8 +171,8 @@ class Trainer:
             (entropy + thing_weight * things).backward()
             return entropy.detach(), None
         if self.graphs:
-            return self.graphs.speech(batch, host, disturbed, letter_weight)
-        heard = self.step.heard(batch, int(host["frame_places"]), disturbed)
+            return self.graphs.speech(batch, host, kind, letter_weight)
+        heard = self.step.heard(batch, int(host["frame_places"]), kind)
         entropy, letters = self.step.speech(batch, heard)
         letter = self.step.letter_loss(letters, batch["letters"], host)
         (entropy + letter_weight * letter).backward()
@@ -232,28 +248,31 @@ class Trainer:
             if self.weights.steps % 20 == 0 and self.listening_at is None:
                 self.leave_short_together(part, letter)
             if self.weights.steps % self.settings["report_steps"] == 0:
-                report.say(part, norm.item())
+                step_ms = report.say(part, norm.item())
+                if self.weights.steps > STEPS_OF_RECORDING:
+                    self.keep_fast(step_ms)
             self.keep_pace(events)
         self.save()
         self.wait_for_shards()
-        self.evaluate(self.settings["watched_number"], show=3)
-        if self.means is not None and self.rank == 0:
+        if self.means is None:
+            self.evaluate(self.settings["watched_number"], show=3)
+        elif self.rank == 0:
             self.choose()
         self.say("done")
 
     def choose(self):
         """Puts the best of the run's candidates in the place of the checkpoint, and keeps all of them."""
         candidates = self.means.candidates(self.weights.average)
-        choice = Choice(self.watch, self.sprites, self.settings["chosen_by"])
+        for name, flat in candidates.items():
+            shards.replace(self.out / "candidates" / name, lambda folder, flat=flat: shards.save(
+                folder, self.weights.named(self.network, flat.cpu()), {"candidate": name}, halved=True))
         self.say(f"{len(candidates)} candidates")
+        choice = Choice(self.watch, self.sprites, self.settings["chosen_by"])
         best = choice.best(candidates, self.weights.use, self.say, self.settings["choose_seconds"])
         self.weights.restore()
         self.weights.average.copy_(candidates[best])
         self.say(f"the checkpoint is {best}")
         self.save({"candidate": best})
-        for name, flat in candidates.items():
-            shards.replace(self.out / "candidates" / name, lambda folder, flat=flat: shards.save(
-                folder, self.weights.named(self.network, flat.cpu()), {"candidate": name}, halved=True))
         self.wait_for_shards()
 
     def evaluate(self, number, show):
@@ -319,11 +338,13 @@ class Report:
         if not math.isfinite(spoken + letter + scene):
             raise ValueError(f"the losses since the last report are not finite at step {trainer.weights.steps}")
         scenes = f", scenes {self.pictures * trainer.world} entropy {scene / seen:.3f}" if seen else ""
+        step_ms = (now - self.reported) / self.steps * 1e3
         trainer.say(f"{100 * part:.1f} % step {trainer.weights.steps} entropy {spoken / max(1, heard):.3f} letters "
                     f"{letter / max(1, heard):.3f} norm {norm:.2f} rate {trainer.rate(part):.1e} heard "
                     f"{self.seconds * trainer.world / 3600:.0f} h{scenes}, "
-                    f"{(now - self.reported) / self.steps * 1e3:.0f} ms a step")
+                    f"{step_ms:.0f} ms a step")
         self.reported, self.steps = now, 0
+        return step_ms
 
 
 def main(config, work, speech, out, tokenizer_path, limit_s, resume=None, pictures=None, plain=False):
