@@ -39,7 +39,8 @@ def tagged(folder):
 
 
 def pronounced(work):
-    """word -> phonemes, of the American words that both accents are certain of or have."""
+    """(words that the American lexicon is certain of and the British one has, {word: phonemes} of all that
+    both have)."""
     def read(accent, kind):
         with gzip.open(work / PRONOUNCED.format(accent, kind), "rt", encoding="utf-8") as text:
             return json.load(text)
