@@ -25,11 +25,16 @@ void KvTable::share(const KvTable& other) {
   for (std::size_t i = released_; i < pages_.size(); ++i) pool_->add_reference(pages_[i]);
 }
 
+void KvTable::share_unfinished(const KvTable& other, std::size_t length) {
+  share(other);
+  if (pool_ != nullptr && length % kPagePositions != 0) open_ = length / kPagePositions;
+}
+
 bool KvTable::has_room(std::size_t first, std::size_t end) const {
   if (pool_ == nullptr || end <= first) return true;
   std::size_t needed = 0;
   for (std::size_t i = first / kPagePositions; i < pages_for(end); ++i) {
-    if (i >= pages_.size() || pool_->shared(pages_[i])) ++needed;
+    if (i >= pages_.size() || (i != open_ && pool_->shared(pages_[i]))) ++needed;
   }
   return needed <= pool_->free();
 }
@@ -42,7 +47,7 @@ void KvTable::reserve(std::size_t first, std::size_t end, std::vector<PageCopy>&
   for (std::size_t i = begin; i < pages_for(end); ++i) {
     if (i == pages_.size()) {
       pages_.push_back(pool_->acquire());
-    } else if (pool_->shared(pages_[i])) {
+    } else if (i != open_ && pool_->shared(pages_[i])) {
       const PageId copy = pool_->acquire();
       copies.push_back({.group = group_, .from = pages_[i], .to = copy});
       pool_->release(pages_[i]);

@@ -23,6 +23,13 @@ class KvTable {
   // Shares all pages of `other`, which is of the same group and pool; this table is empty before.
   void share(const KvTable& other);
 
+  // The same while the last page of `other` is being written up to `length` in the step that is
+  // planned: until close(), this table writes behind that into the page although it is shared,
+  // since a copy would come too early. `other` must not write the page in the same step any more;
+  // later it copies it first, as long as it is shared.
+  void share_unfinished(const KvTable& other, std::size_t length);
+  void close() { open_ = kNone; }
+
   // Whether the pool has the pages that reserve(first, end) takes.
   bool has_room(std::size_t first, std::size_t end) const;
 
@@ -47,6 +54,8 @@ class KvTable {
   KvPool* const pool_;
   std::vector<PageId> pages_;
   std::size_t released_ = 0;  // leading entries that are kNoPage
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+  std::size_t open_ = kNone;  // entry of the page that is written although it is shared
 };
 
 }  // namespace captiond

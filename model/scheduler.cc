@@ -60,6 +60,8 @@ StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
     const std::size_t rows = plan_or_fail(*sequence, plan, left, first);
     left -= std::min(left, rows);
     first = first && rows == 0;
+    if (rows == 0 || left == 0) continue;
+    if (Sequence* fork = sequence->fork_in_step()) left -= plan_or_fail(*fork, plan, left, false);
   }
   for (Sequence* sequence : plan.sequences) sequence->last_served = ++served_;
   for (std::size_t i = 0; i < plan.step.slices.size(); ++i) {

@@ -14,7 +14,8 @@ namespace captiond {
 //
 // Sequences that decode come first, each with at least one row, in order of deadline and then of
 // who waited longest; a quarter of the rows is kept for prompts when there are any, so that neither
-// starves the other. Then drafts, then prompts in the same order, cut where the step is full. Every
+// starves the other. Then drafts, then prompts in the same order, cut where the step is full; a
+// fork of a prompt that goes on with ids has its rows right behind those of the prompt. Every
 // kTurn-th step begins with the prompt that has waited longest, so that one without a deadline is
 // read even where others always are in more of a hurry. Engine thread only.
 class Scheduler {

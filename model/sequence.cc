@@ -118,7 +118,8 @@ void Sequence::settle() {
     Request request = std::move(front);
     requests_.pop_front();
     if (auto* cut = std::get_if<TruncateTo>(&request.what)) truncate(cut->length);
-    if (auto* fork = std::get_if<ForkTo>(&request.what)) fork_into(*fork->child);
+    if (auto* fork = std::get_if<ForkTo>(&request.what))
+      fork_into(*fork->child, ForkTime::kBetweenSteps);
     if (auto* flush = std::get_if<Flush>(&request.what)) flush->done.set_value();
   }
 }
@@ -153,9 +154,11 @@ void Sequence::roll_back(std::size_t length) {
   hidden_.clear();
 }
 
-void Sequence::fork_into(Sequence& child) const {
+void Sequence::fork_into(Sequence& child, ForkTime time) const {
   for (std::size_t group = 0; group < kKvGroupCount; ++group) {
-    if (!child.error_) child.tables_[group].share(tables_[group]);
+    if (child.error_) continue;
+    if (time == ForkTime::kInStep) child.tables_[group].share_unfinished(tables_[group], length_);
+    if (time == ForkTime::kBetweenSteps) child.tables_[group].share(tables_[group]);
   }
   child.length_ = length_;
   child.length_max_ = length_max_;
@@ -258,6 +261,21 @@ std::size_t Sequence::plan(StepPlan& plan, std::size_t rows_max, bool oversize) 
   }
   if (!generation_ || generation_->finished()) return rows;
   return rows + plan_generation(plan, rows_max - std::min(rows, rows_max), last_row_planned);
+}
+
+Sequence* Sequence::fork_in_step() {
+  if (error_ || generation_ || requests_.empty()) return nullptr;
+  const auto* fork = std::get_if<ForkTo>(&requests_.front().what);
+  if (fork == nullptr) return nullptr;
+  // A generation right behind the fork would need the hidden state that this step computes.
+  const std::shared_ptr<Sequence> child = fork->child;
+  if (child->error_ || child->abandoned_ || child->requests_.empty() ||
+      !std::holds_alternative<AppendIds>(child->requests_.front().what)) {
+    return nullptr;
+  }
+  fork_into(*child, ForkTime::kInStep);
+  requests_.pop_front();
+  return child.get();
 }
 
 bool Sequence::last_row_wanted() const {
@@ -416,6 +434,7 @@ bool Sequence::complete_step() {
     hidden_ = generation_->take_hidden();
   }
   length_max_ = std::max(length_max_, length_);
+  for (KvTable& table : tables_) table.close();
   release_old_pages();
   return generation_ && generation_->finished();
 }

@@ -97,6 +97,11 @@ class Sequence {
   // Otherwise the row is void, and its pages go back.
   bool follow();
 
+  // After plan() gave this sequence rows: makes the fork that is asked for right behind them, so
+  // that its own rows can be in the same step. Null where there is none, or where it needs results
+  // of the step.
+  Sequence* fork_in_step();
+
   // The pages of one slice of this sequence, once all rows of the step are planned.
   void set_pages(StepSlice& slice) const;
 
@@ -138,7 +143,8 @@ class Sequence {
   void drop(Request& request);
   void settle_failed();
   void truncate(std::size_t length);
-  void fork_into(Sequence& child) const;
+  enum class ForkTime { kBetweenSteps, kInStep };
+  void fork_into(Sequence& child, ForkTime time) const;
   void roll_back(std::size_t length);
   void release_old_pages();
 

@@ -49,6 +49,20 @@ class Fixture {
     return sequence;
   }
 
+  // A fork of `parent`, asked for last, that goes on with `count` ids and a token.
+  Sequence& forking(Sequence& parent, std::size_t count) {
+    Sequence& child = add();
+    child.wait_for_parent();
+    if (count > 0) {
+      child.accept({.number = 1, .what = AppendIds{.ids = std::vector<TokenId>(count, 7)}});
+    }
+    GenerateOptions options;
+    options.max_tokens = 100;
+    child.accept({.number = 2, .what = Generate{.options = options, .done = {}}});
+    parent.accept({.number = 3, .what = ForkTo{.child = sequences.back()}});
+    return child;
+  }
+
   StepPlan plan() { return scheduler_.plan(sequences); }
 
   std::vector<std::shared_ptr<Sequence>> sequences;
@@ -253,4 +267,68 @@ BOOST_AUTO_TEST_CASE(a_prompt_without_a_deadline_is_read_in_the_end) {
   std::size_t steps = 1;
   while (rows_of(fixture.plan(), patient) == 0) BOOST_TEST_REQUIRE(++steps <= Scheduler::kTurn);
   BOOST_TEST(steps == Scheduler::kTurn);
+}
+
+BOOST_AUTO_TEST_CASE(a_fork_that_goes_on_with_ids_is_in_the_step_of_its_prompt) {
+  Fixture fixture(64);
+  Sequence& parent = fixture.reading(20);
+  Sequence& child = fixture.forking(parent, 12);
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, parent) == 20U);
+  BOOST_TEST(rows_of(plan, child) == 12U);
+  BOOST_TEST_REQUIRE(plan.step.slices.size() == 2U);
+  BOOST_TEST(plan.step.slices.back().first_position == 20U);
+  // A copy of the page that both write would be made before its rows are.
+  BOOST_TEST(plan.step.copies.empty());
+  for (const KvGroup group : kKvGroups) {
+    const auto index = static_cast<std::size_t>(group);
+    const auto theirs = plan.step.slices.front().pages[index];
+    const auto ours = plan.step.slices.back().pages[index];
+    BOOST_TEST(theirs.size() == 2U);
+    BOOST_TEST(std::equal(theirs.begin(), theirs.end(), ours.begin(), ours.end()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_page_that_a_fork_wrote_in_the_step_of_its_prompt_is_copied_later) {
+  Fixture fixture(64);
+  Sequence& parent = fixture.reading(20);
+  Sequence& child = fixture.forking(parent, 12);
+  for (const OutputUse& use : fixture.plan().output_uses) {
+    const std::vector<float> hidden(4);
+    use.sequence->take(use, {.hidden = hidden, .greedy = 9, .logits = {}});
+  }
+  parent.complete_step();
+  child.complete_step();
+  parent.accept({.number = 9, .what = AppendIds{.ids = {5, 5}}});
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, parent) == 2U);
+  BOOST_TEST(rows_of(plan, child) == 1U);
+  // Whoever of the two comes first copies the page, in both groups; it is then the other's alone.
+  BOOST_TEST(plan.step.copies.size() == kKvGroupCount);
+}
+
+BOOST_AUTO_TEST_CASE(a_second_fork_and_one_that_needs_a_result_wait_for_the_next_step) {
+  Fixture fixture(64);
+  Sequence& parent = fixture.reading(20);
+  const Sequence& first = fixture.forking(parent, 3);
+  const Sequence& second = fixture.forking(parent, 3);
+  Sequence& other = fixture.reading(10);
+  const Sequence& hasty = fixture.forking(other, 0);
+  const StepPlan plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, first) == 3U);
+  BOOST_TEST(rows_of(plan, second) == 0U);
+  BOOST_TEST(rows_of(plan, hasty) == 0U);
+  parent.settle();
+  other.settle();
+  BOOST_TEST(second.wants_rows());
+}
+
+BOOST_AUTO_TEST_CASE(a_fork_for_which_the_step_has_no_row_waits) {
+  Fixture fixture(16);
+  Sequence& parent = fixture.reading(16);
+  const Sequence& child = fixture.forking(parent, 3);
+  BOOST_TEST(rows_of(fixture.plan(), child) == 0U);
+  parent.settle();
+  const StepPlan next = fixture.plan();
+  BOOST_TEST(rows_of(next, child) == 3U);
 }
