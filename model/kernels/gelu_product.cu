@@ -13,7 +13,7 @@ namespace {
 constexpr int kThreads = 256;
 
 struct alignas(16) Eight {
-  __nv_bfloat16 value[8];
+  __nv_bfloat162 pair[4];
 };
 
 __global__ void __launch_bounds__(kThreads)
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kThreads)
   const Eight up = *reinterpret_cast<const Eight*>(gates + inner);
   Eight product;
 #pragma unroll
-  for (int i = 0; i < 8; ++i) product.value[i] = gelu_product(gate.value[i], up.value[i]);
+  for (int i = 0; i < 4; ++i) product.pair[i] = gelu_products(gate.pair[i], up.pair[i]);
   *reinterpret_cast<Eight*>(h + row * inner + j) = product;
 }
 

@@ -10,6 +10,8 @@
 #include <cuda_runtime_api.h>
 
 #include "model/kernels/gelu_product.h"
+#include "model/kernels/norm.h"
+#include "model/kernels/norm_packing.h"
 #include "model/kernels/pack_matrix.h"
 #include "model/kernels/row_packing.h"
 #include "tests/kernels/device_array.h"
@@ -55,9 +57,10 @@ void check_equal_to_a_matrix(const DeviceArray<__nv_bfloat16>& x, int rows, int 
 
 BOOST_AUTO_TEST_CASE(rows_are_packed_like_the_rows_of_a_matrix) {
   for (const int in : {8, 24, 480, 1000, 3840, 4096, 8192, 15360, kPackedRowMax})
-    for (const int rows : {1, 7, 100}) {
+    for (const int rows : {1, 7, 100, 300}) {
       auto values =
           uniform_bf16(static_cast<std::size_t>(rows) * static_cast<std::size_t>(in), 3, 20.0F);
+      values[0] = __float2bfloat16(-0.0F);
       // One row of zeros, whose scale is 1.
       if (rows > 2)
         for (int i = 0; i < in; ++i)
@@ -71,7 +74,7 @@ BOOST_AUTO_TEST_CASE(rows_are_packed_like_the_rows_of_a_matrix) {
 
 BOOST_AUTO_TEST_CASE(the_product_of_gelu_is_packed_as_if_it_stood_in_memory) {
   for (const int inner : {8, 40, 1000, 15360})
-    for (const int rows : {1, 33}) {
+    for (const int rows : {1, 33, 257}) {
       const auto count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(inner);
       const DeviceArray<__nv_bfloat16> gate_up(uniform_bf16(2 * count, 4, 6.0F));
       const DeviceArray<__nv_bfloat16> h(count);
@@ -80,6 +83,74 @@ BOOST_AUTO_TEST_CASE(the_product_of_gelu_is_packed_as_if_it_stood_in_memory) {
       require(pack_gelu_product(gate_up.data(), inner, rows, packed.rows(), nullptr));
       check_equal_to_a_matrix(h, rows, inner, packed);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_norm_is_packed_as_if_it_stood_in_memory) {
+  for (const int width : {8, 40, 264, 3840, kNormWidthMax}) {
+    constexpr int kRows = 7;
+    const auto w = static_cast<std::size_t>(width);
+    const DeviceArray<__nv_bfloat16> x(random_bf16(kRows * w, 1, 30.0F));
+    const DeviceArray<__nv_bfloat16> weight(random_bf16(w, 2, 2.0F));
+    const DeviceArray<__nv_bfloat16> y(kRows * w);
+    const DeviceArray<int> rows(std::vector<int>{6, 0, 6, 1, 5, 2, 3});
+    RmsNorm norm{.x = x.data(), .rows = rows.data(), .width = width, .eps = 1e-6F};
+    for (const bool weighted : {false, true}) {
+      norm.weight = weighted ? weight.data() : nullptr;
+      norm.y = y.data();
+      require(rms_norm(norm, kRows, nullptr));
+      norm.y = nullptr;
+      const Packed packed(kRows, width);
+      require(pack_rms_norm(norm, packed.rows(), kRows, nullptr));
+      check_equal_to_a_matrix(y, kRows, width, packed);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_seam_is_packed_as_if_it_stood_in_memory) {
+  for (const int width : {8, 40, 264, 3840, kNormWidthMax}) {
+    constexpr int kRows = 5;
+    const auto w = static_cast<std::size_t>(width);
+    const auto before = random_bf16(kRows * w, 1, 5.0F);
+    const DeviceArray<__nv_bfloat16> sublayer(random_bf16(kRows * w, 2, 30.0F));
+    const DeviceArray<__nv_bfloat16> post(random_bf16(w, 3, 20.0F));
+    const DeviceArray<__nv_bfloat16> pre(random_bf16(w, 4, 0.5F, 1.0F));
+    const DeviceArray<__nv_bfloat16> scalar(random_bf16(1, 5, 0.1F, 0.7F));
+    for (const bool scaled : {false, true}) {
+      const DeviceArray<__nv_bfloat16> hidden(before), other(before), y(kRows * w);
+      ResidualNorm norm{.sublayer = sublayer.data(),
+                        .post_weight = post.data(),
+                        .scalar = scaled ? scalar.data() : nullptr,
+                        .pre_weight = pre.data(),
+                        .hidden = hidden.data(),
+                        .y = y.data(),
+                        .width = width,
+                        .eps = 1e-6F};
+      require(residual_norm(norm, kRows, nullptr));
+      norm.hidden = other.data();
+      norm.y = nullptr;
+      const Packed packed(kRows, width);
+      require(pack_residual_norm(norm, packed.rows(), kRows, nullptr));
+      check_equal_to_a_matrix(y, kRows, width, packed);
+      const auto want = hidden.download(), got = other.download();
+      BOOST_TEST(std::memcmp(want.data(), got.data(), want.size() * sizeof(want[0])) == 0,
+                 "the sums of " << width);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(norms_that_cannot_be_packed_are_refused) {
+  const DeviceArray<__nv_bfloat16> x(64);
+  const Packed packed(1, 64);
+  const RmsNorm norm{.x = x.data(), .width = 64, .eps = 1e-6F};
+  RmsNorm kept = norm;
+  kept.y = x.data();
+  BOOST_TEST(pack_rms_norm(norm, {}, 1, nullptr) == cudaErrorInvalidValue);
+  BOOST_TEST(pack_rms_norm(kept, packed.rows(), 1, nullptr) == cudaErrorInvalidValue);
+  ResidualNorm seam{
+      .sublayer = x.data(), .post_weight = x.data(), .hidden = x.data(), .width = 64, .eps = 1e-6F};
+  BOOST_TEST(pack_residual_norm(seam, packed.rows(), 1, nullptr) == cudaErrorInvalidValue);
+  seam.pre_weight = x.data();
+  BOOST_TEST(pack_residual_norm(seam, packed.rows(), 0, nullptr) == cudaErrorInvalidValue);
 }
 
 BOOST_AUTO_TEST_CASE(a_row_that_is_not_finite_gets_the_scale_nan_and_no_other) {
