@@ -1,5 +1,3 @@
-#include "model/cuda_forward.h"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,12 +15,14 @@
 #include "model/bfloat16.h"
 #include "model/check.h"
 #include "model/cuda_clock.h"
+#include "model/cuda_forward.h"
 #include "model/cuda_graph.h"
 #include "model/cuda_kv_storage.h"
 #include "model/cuda_media.h"
 #include "model/cuda_memory.h"
 #include "model/cuda_outputs.h"
 #include "model/cuda_products.h"
+#include "model/cuda_seam.h"
 #include "model/cuda_step.h"
 #include "model/cuda_weights.h"
 #include "model/decode_ahead.h"
@@ -160,6 +160,7 @@ class CudaForward final : public Forward, public DecodeAhead {
   std::size_t finished_ = 0;
   std::array<DeviceMemory, kKvGroupCount> inverse_frequency_;
   const Buffers buffers_;
+  const CudaSeam seam_;
   std::map<std::pair<Pass, std::size_t>, CudaGraph> graphs_;  // by pass and rows of kBuckets
 };
 
@@ -182,7 +183,9 @@ CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
                  static_cast<std::size_t>(text_.max_position_embeddings) / kPagePositions + 1)}),
       media_(config_, weights_, rows_max_),
       outputs_(*checkpoint, weights_),
-      buffers_(make_buffers()) {
+      buffers_(make_buffers()),
+      seam_(products_, buffers_.normal.as<Value>(), rows_max_,
+            static_cast<std::size_t>(text_.hidden_size)) {
   for (const KvGroup group : kKvGroups) {
     inverse_frequency_[index_of(group)] = inverse_frequencies(text_.attention(type_of(group)));
   }
@@ -380,14 +383,11 @@ void CudaForward::embed_tokens(std::size_t rows) {
 }
 
 void CudaForward::run_layers(std::size_t rows, Pass pass) {
-  const kernels::RmsNorm norm{.x = buffers_.hidden.as<Value>(),
-                              .weight = weights_.layers().front().input_norm,
-                              .rows = nullptr,
-                              .y = buffers_.normal.as<Value>(),
-                              .width = static_cast<int>(text_.hidden_size),
-                              .eps = static_cast<float>(text_.rms_norm_eps)};
-  kernels::check_cuda(kernels::rms_norm(norm, static_cast<int>(rows), products_.stream()),
-                      "The launch of rms_norm");
+  seam_.norm({.x = buffers_.hidden.as<Value>(),
+              .weight = weights_.layers().front().input_norm,
+              .width = static_cast<int>(text_.hidden_size),
+              .eps = static_cast<float>(text_.rms_norm_eps)},
+             weights_.layers().front().query_key_value, false, rows);
   for (std::size_t i = 0; i < weights_.layers().size(); ++i) {
     run_attention(i, rows, pass);
     run_feedforward(i, rows);
@@ -399,7 +399,7 @@ void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) 
   const KvGroup group = kv_.group(index);
   const AttentionConfig& attention = text_.attention(text_.layer_types[index]);
   auto* normal = buffers_.normal.as<Value>();
-  products_.linear(layer.query_key_value, normal, buffers_.projected.as<Value>(), rows);
+  seam_.linear(layer.query_key_value, buffers_.projected.as<Value>(), rows);
   const kernels::RotateAndStore rotate{
       .projected = buffers_.projected.as<Value>(),
       .query_weight = layer.query_norm,
@@ -415,16 +415,13 @@ void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) 
       .eps = static_cast<float>(text_.rms_norm_eps)};
   attend(rotate, index, rows, pass);
   products_.linear(layer.attention_out, buffers_.attended.as<Value>(), normal, rows);
-  const kernels::ResidualNorm norm{.sublayer = normal,
-                                   .post_weight = layer.post_attention_norm,
-                                   .scalar = nullptr,
-                                   .pre_weight = layer.pre_feedforward_norm,
-                                   .hidden = buffers_.hidden.as<Value>(),
-                                   .y = normal,
-                                   .width = static_cast<int>(text_.hidden_size),
-                                   .eps = static_cast<float>(text_.rms_norm_eps)};
-  kernels::check_cuda(kernels::residual_norm(norm, static_cast<int>(rows), products_.stream()),
-                      "The launch of residual_norm");
+  seam_.norm({.sublayer = normal,
+              .post_weight = layer.post_attention_norm,
+              .pre_weight = layer.pre_feedforward_norm,
+              .hidden = buffers_.hidden.as<Value>(),
+              .width = static_cast<int>(text_.hidden_size),
+              .eps = static_cast<float>(text_.rms_norm_eps)},
+             layer.gate_up, true, rows);
 }
 
 bool CudaForward::has_fast_attention(std::size_t index) const {
@@ -484,27 +481,25 @@ void CudaForward::run_feedforward(std::size_t index, std::size_t rows) {
   const CudaWeights::Layer& layer = weights_.layers()[index];
   const bool last = index + 1 == weights_.layers().size();
   auto* normal = buffers_.normal.as<Value>();
-  products_.feed_forward(layer.gate_up, layer.down, normal, buffers_.active.as<Value>(), normal,
-                         rows);
-  // The next layer's first norm rides along; the final norm is for output rows alone.
-  const kernels::ResidualNorm norm{
-      .sublayer = normal,
-      .post_weight = layer.post_feedforward_norm,
-      .scalar = layer.scalar,
-      .pre_weight = last ? nullptr : weights_.layers()[index + 1].input_norm,
-      .hidden = buffers_.hidden.as<Value>(),
-      .y = last ? nullptr : normal,
-      .width = static_cast<int>(text_.hidden_size),
-      .eps = static_cast<float>(text_.rms_norm_eps)};
-  kernels::check_cuda(kernels::residual_norm(norm, static_cast<int>(rows), products_.stream()),
-                      "The launch of residual_norm");
+  seam_.feed_forward(layer.gate_up, layer.down, buffers_.active.as<Value>(), normal, rows);
+  const kernels::ResidualNorm norm{.sublayer = normal,
+                                   .post_weight = layer.post_feedforward_norm,
+                                   .scalar = layer.scalar,
+                                   .hidden = buffers_.hidden.as<Value>(),
+                                   .width = static_cast<int>(text_.hidden_size),
+                                   .eps = static_cast<float>(text_.rms_norm_eps)};
+  if (last) return seam_.end(norm, rows);  // the final norm is for output rows alone
+  const CudaWeights::Layer& next = weights_.layers()[index + 1];
+  kernels::ResidualNorm with_next = norm;  // whose first norm rides along
+  with_next.pre_weight = next.input_norm;
+  seam_.norm(with_next, next.query_key_value, false, rows);
 }
 
 std::string CudaForward::report(const CudaDevice& before) const {
   const CudaDevice now = cuda_device();
   const double weights = static_cast<double>(weights_.bytes()) / 1e9;
   const std::size_t scratch = products_.bytes() + step_.device_bytes() + media_.device_bytes() +
-                              outputs_.device_bytes() + buffers_.bytes();
+                              outputs_.device_bytes() + buffers_.bytes() + seam_.bytes();
   char text[512];
   std::snprintf(
       text, sizeof(text),

@@ -27,7 +27,17 @@ void CudaProducts::synchronize() const {
   kernels::check_cuda(cudaStreamSynchronize(stream_), "A step");
 }
 
+bool CudaProducts::takes_packed(const kernels::Matrix& w, bool gate_up, std::size_t rows) {
+  return kernels::MatrixProducts::takes_packed(w, gate_up, static_cast<int>(rows));
+}
+
 void CudaProducts::linear(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y,
+                          std::size_t rows) const {
+  products_->linear(w, x, y, static_cast<int>(rows), {workspace_.data(), workspace_.bytes()},
+                    stream_);
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const kernels::PackedRows& x, __nv_bfloat16* y,
                           std::size_t rows) const {
   products_->linear(w, x, y, static_cast<int>(rows), {workspace_.data(), workspace_.bytes()},
                     stream_);
@@ -41,6 +51,13 @@ void CudaProducts::gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __n
 
 void CudaProducts::feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
                                 const __nv_bfloat16* x, __nv_bfloat16* h, __nv_bfloat16* y,
+                                std::size_t rows) const {
+  products_->feed_forward({up, down}, x, h, y, static_cast<int>(rows),
+                          {workspace_.data(), workspace_.bytes()}, stream_);
+}
+
+void CudaProducts::feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
+                                const kernels::PackedRows& x, __nv_bfloat16* h, __nv_bfloat16* y,
                                 std::size_t rows) const {
   products_->feed_forward({up, down}, x, h, y, static_cast<int>(rows),
                           {workspace_.data(), workspace_.bytes()}, stream_);

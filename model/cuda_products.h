@@ -16,6 +16,7 @@ namespace kernels {
 struct GreedyChoice;
 struct Head;
 class MatrixProducts;
+struct PackedRows;
 struct ProductShape;
 }  // namespace kernels
 
@@ -33,12 +34,20 @@ class CudaProducts {
   void synchronize() const;
   std::size_t bytes() const { return workspace_.bytes(); }
 
+  // Whether a product takes its rows packed: see kernels::MatrixProducts.
+  static bool takes_packed(const kernels::Matrix& w, bool gate_up, std::size_t rows);
+
   void linear(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y,
+              std::size_t rows) const;
+  void linear(const kernels::Matrix& w, const kernels::PackedRows& x, __nv_bfloat16* y,
               std::size_t rows) const;
   void gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h,
                std::size_t rows) const;
   void feed_forward(const kernels::Matrix& up, const kernels::Matrix& down, const __nv_bfloat16* x,
                     __nv_bfloat16* h, __nv_bfloat16* y, std::size_t rows) const;
+  void feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
+                    const kernels::PackedRows& x, __nv_bfloat16* h, __nv_bfloat16* y,
+                    std::size_t rows) const;
   void head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
                    std::size_t rows) const;
   void head_greedy(const kernels::Head& head, const __nv_bfloat16* x,

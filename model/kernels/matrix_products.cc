@@ -126,6 +126,15 @@ void check_matrix(const Matrix& w, int rows) {
       "the values (with scales where the format has them) on a 16-byte boundary.");
 }
 
+void check_packed(const Matrix& w, bool gate_up, const PackedRows& x, int rows) {
+  check_matrix(w, rows);
+  if (x.values != nullptr && x.scales != nullptr && MatrixProducts::takes_packed(w, gate_up, rows))
+    return;
+  throw std::invalid_argument("The product of " + shape_of(w, rows) +
+                              " got packed rows, but takes them as MatrixProducts::takes_packed() "
+                              "says: packed with scales in fp8 beyond few rows, else in bf16.");
+}
+
 // Bytes of a stored row: in fp8 the product runs over the padding, which is zero on both sides.
 int padded_in(const Matrix& w) {
   return w.format == MatrixFormat::kFp8 ? (w.in + 15) / 16 * 16 : w.in;
@@ -178,22 +187,19 @@ struct MatrixProducts::State {
   }
 
   // Up to kManyRowsMax rows as the tiles take them.
+  ManyRows tiles(const PackedRows& x, int rows) const {
+    return {.x = x.values, .scales = x.scales, .rows = rows, .blocks = blocks, .maps = &maps};
+  }
   ManyRows tiles(const Matrix& w, const __nv_bfloat16* x, int rows, const Parts& parts,
                  char* workspace, cudaStream_t stream) const {
-    ManyRows many{.x = x, .rows = rows, .blocks = blocks, .maps = &maps};
-    if (w.format != MatrixFormat::kFp8) return many;
-    const PackedRows packed = pack(w, x, rows, parts, workspace, stream);
-    many.x = packed.values;
-    many.scales = packed.scales;
-    return many;
+    if (w.format == MatrixFormat::kFp8)
+      return tiles(pack(w, x, rows, parts, workspace, stream), rows);
+    return {.x = x, .rows = rows, .blocks = blocks, .maps = &maps};
   }
 
-  // Any number of rows: x · Wᵀ into `y`. W as it stands, or unpacked, or with packed rows of x.
+  // Any number of rows: x · Wᵀ into `y`, W as it stands or unpacked.
   void multiply(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
                 const Parts& parts, char* workspace, cudaStream_t stream) {
-    if (w.format == MatrixFormat::kFp8)
-      return multiply_packed(w, pack(w, x, rows, parts, workspace, stream), y, rows, parts,
-                             workspace, stream);
     char* const scratch = workspace + parts.greedy + parts.greedy_many;
     Gemm::Product product{.w = w.values, .x = x, .y = y, .out = w.out, .in = w.in, .rows = rows};
     if (w.format != MatrixFormat::kBf16) {
@@ -227,6 +233,10 @@ MatrixProducts::MatrixProducts() {
 }
 MatrixProducts::~MatrixProducts() = default;
 
+bool MatrixProducts::takes_packed(const Matrix& w, bool gate_up, int rows) {
+  return w.format == MatrixFormat::kFp8 && rows > streamed_rows_max(w, gate_up);
+}
+
 std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_max) {
   Parts most = Parts::of_head({}, state_->blocks);
   for (const ProductShape& shape : shapes) {
@@ -254,8 +264,22 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat
   const Parts parts = Parts::of(w, false, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
   auto* const scratch = static_cast<char*>(workspace.data);
+  if (w.format == MatrixFormat::kFp8)
+    return linear(w, state_->pack(w, x, rows, parts, scratch, stream), y, rows, workspace, stream);
   if (!in_tiles(w, rows)) return state_->multiply(w, x, y, rows, parts, scratch, stream);
   check_cuda(linear_many(w, state_->tiles(w, x, rows, parts, scratch, stream), y, stream),
+             "The product of " + shape_of(w, rows));
+}
+
+void MatrixProducts::linear(const Matrix& w, const PackedRows& x, __nv_bfloat16* y, int rows,
+                            ProductWorkspace workspace, cudaStream_t stream) {
+  check_packed(w, false, x, rows);
+  const Parts parts = Parts::of(w, false, rows, state_->blocks);
+  check_workspace(workspace, parts, w, rows);
+  if (!in_tiles(w, rows))
+    return state_->multiply_packed(w, x, y, rows, parts, static_cast<char*>(workspace.data),
+                                   stream);
+  check_cuda(linear_many(w, state_->tiles(x, rows), y, stream),
              "The product of " + shape_of(w, rows));
 }
 
@@ -284,33 +308,54 @@ void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloa
     return;
   }
   auto* const both = reinterpret_cast<__nv_bfloat16*>(scratch + parts.sum() - parts.gate_up);
-  state_->multiply(w, x, both, rows, parts, scratch, stream);
+  if (w.format == MatrixFormat::kFp8)
+    state_->multiply_packed(w, state_->pack(w, x, rows, parts, scratch, stream), both, rows, parts,
+                            scratch, stream);
+  else
+    state_->multiply(w, x, both, rows, parts, scratch, stream);
   check_cuda(gelu_product(both, h, w.out / 2, rows, stream), "The gelu of " + shape_of(w, rows));
 }
 
 void MatrixProducts::feed_forward(const FeedForward& w, const __nv_bfloat16* x, __nv_bfloat16* h,
                                   __nv_bfloat16* y, int rows, ProductWorkspace workspace,
                                   cudaStream_t stream) {
+  if (!takes_packed(w.up, true, rows)) {
+    gate_up(w.up, x, h, rows, workspace, stream);
+    return linear(w.down, h, y, rows, workspace, stream);
+  }
+  check_matrix(w.up, rows);
+  const Parts parts = Parts::of(w.up, true, rows, state_->blocks);
+  check_workspace(workspace, parts, w.up, rows);
+  auto* const scratch = static_cast<char*>(workspace.data);
+  feed_forward(w, state_->pack(w.up, x, rows, parts, scratch, stream), h, y, rows, workspace,
+               stream);
+}
+
+void MatrixProducts::feed_forward(const FeedForward& w, const PackedRows& x, __nv_bfloat16* h,
+                                  __nv_bfloat16* y, int rows, ProductWorkspace workspace,
+                                  cudaStream_t stream) {
   const auto& [up, down] = w;
-  const bool packs = up.format == MatrixFormat::kFp8 && down.format == MatrixFormat::kFp8 &&
-                     rows > streamed_rows_max(up, true) && rows > streamed_rows_max(down, false) &&
-                     !in_tiles(up, rows) && down.in == up.out / 2 && down.in <= kPackedRowMax;
-  if (!packs) {
-    gate_up(up, x, h, rows, workspace, stream);
+  check_packed(up, true, x, rows);
+  Parts parts = Parts::of(up, true, rows, state_->blocks);
+  const std::string what = "Gate and up of " + shape_of(up, rows);
+  if (in_tiles(up, rows)) {
+    check_cuda(gate_up_many(up, state_->tiles(x, rows), h, stream), what);
     return linear(down, h, y, rows, workspace, stream);
   }
-  check_matrix(up, rows);
-  check_matrix(down, rows);
-  Parts parts = Parts::of(up, true, rows, state_->blocks);
-  parts.add(Parts::of(down, false, rows, state_->blocks));
+  const bool packs =
+      takes_packed(down, false, rows) && down.in == up.out / 2 && down.in <= kPackedRowMax;
+  if (packs) parts.add(Parts::of(down, false, rows, state_->blocks));
   check_workspace(workspace, parts, up, rows);
   auto* const scratch = static_cast<char*>(workspace.data);
   auto* const both = reinterpret_cast<__nv_bfloat16*>(scratch + parts.sum() - parts.gate_up);
-  state_->multiply(up, x, both, rows, parts, scratch, stream);
+  state_->multiply_packed(up, x, both, rows, parts, scratch, stream);
+  if (!packs) {
+    check_cuda(gelu_product(both, h, up.out / 2, rows, stream), what);
+    return linear(down, h, y, rows, workspace, stream);
+  }
   const PackedRows packed = State::packed_rows(parts, scratch);
-  check_cuda(pack_gelu_product(both, down.in, rows, packed, stream),
-             "The packed gelu of " + shape_of(up, rows));
-  state_->multiply_packed(down, packed, y, rows, parts, scratch, stream);
+  check_cuda(pack_gelu_product(both, down.in, rows, packed, stream), what);
+  linear(down, packed, y, rows, workspace, stream);
 }
 
 void MatrixProducts::head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/kernels/matrix.h"
+#include "model/kernels/row_packing.h"
 
 namespace captiond::kernels {
 
@@ -87,8 +88,14 @@ class MatrixProducts {
   // that any call with these shapes and at most that many rows (and any head of them) needs.
   std::size_t plan(std::span<const ProductShape> shapes, int rows_max);
 
+  // Whether a product of so many rows packs them: kFp8 beyond few rows. Whoever has them packed
+  // already gives them so, to the overloads below, which give the same bits.
+  static bool takes_packed(const Matrix& w, bool gate_up, int rows);
+
   // y[r, o] = Σ x[r, i] * W[o, i] for `rows` rows; x [rows, in], y [rows, out]. x and y are apart.
   void linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
+              ProductWorkspace workspace, cudaStream_t stream);
+  void linear(const Matrix& w, const PackedRows& x, __nv_bfloat16* y, int rows,
               ProductWorkspace workspace, cudaStream_t stream);
   void linear(const Matrix& w, const __nv_bfloat16* x, float* y, int rows,
               ProductWorkspace workspace, cudaStream_t stream);
@@ -103,6 +110,8 @@ class MatrixProducts {
   // rows are many.
   void feed_forward(const FeedForward& w, const __nv_bfloat16* x, __nv_bfloat16* h,
                     __nv_bfloat16* y, int rows, ProductWorkspace workspace, cudaStream_t stream);
+  void feed_forward(const FeedForward& w, const PackedRows& x, __nv_bfloat16* h, __nv_bfloat16* y,
+                    int rows, ProductWorkspace workspace, cudaStream_t stream);
 
   // logits [rows, vocab] float32, softcapped, nothing suppressed; nothing is rounded to bf16.
   void head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -254,6 +255,18 @@ BOOST_AUTO_TEST_CASE(a_feed_forward_has_the_bits_of_its_products) {
       products.feed_forward({up.matrix, down.matrix}, x.data(), h.data(), y.data(), rows, workspace,
                             nullptr);
       BOOST_TEST(same_bits(y.download(), want.download()), up.name() << ", " << rows << " rows");
+      if (!MatrixProducts::takes_packed(up.matrix, true, rows)) continue;
+      const RowsCase packed(format, rows, kHidden, x.download());
+      const PackedRows taken{packed.values.data(), packed.scales.data()};
+      require(cudaMemset(y.data(), 0, y.size() * sizeof(__nv_bfloat16)));
+      products.feed_forward({up.matrix, down.matrix}, taken, h.data(), y.data(), rows, workspace,
+                            nullptr);
+      BOOST_TEST(same_bits(y.download(), want.download()), rows << " packed rows");
+      const DeviceArray<__nv_bfloat16> both(elements(rows, 2 * kInner)),
+          other(elements(rows, 2 * kInner));
+      products.linear(up.matrix, x.data(), both.data(), rows, workspace, nullptr);
+      products.linear(up.matrix, taken, other.data(), rows, workspace, nullptr);
+      BOOST_TEST(same_bits(other.download(), both.download()), rows << " packed rows, one product");
     }
   }
 }
@@ -273,5 +286,22 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_computed_is_refused) {
   other.format = MatrixFormat::kFp8;
   BOOST_TEST(status(other, x.many(20)) == cudaErrorInvalidValue);
   BOOST_TEST(status(w.matrix, x.many(20)) == cudaSuccess);
+  require(cudaDeviceSynchronize());
+}
+
+BOOST_AUTO_TEST_CASE(packed_rows_are_refused_where_rows_are_taken_in_bf16) {
+  const MatrixCase w(MatrixFormat::kFp8, 64, 64);
+  const RowsCase x(MatrixFormat::kFp8, 20, 64);
+  const DeviceArray<__nv_bfloat16> y(std::size_t{20} * 64);
+  MatrixProducts products;
+  const ProductShape shape{.format = MatrixFormat::kFp8, .out = 64, .in = 64};
+  const DeviceArray<char> memory(products.plan({&shape, 1}, 20));
+  const ProductWorkspace workspace{.data = memory.data(), .bytes = memory.size()};
+  const auto give = [&](const PackedRows& rows, int count) {
+    products.linear(w.matrix, rows, y.data(), count, workspace, nullptr);
+  };
+  BOOST_CHECK_THROW(give({x.values.data(), x.scales.data()}, 16), std::invalid_argument);
+  BOOST_CHECK_THROW(give({}, 20), std::invalid_argument);
+  give({x.values.data(), x.scales.data()}, 20);
   require(cudaDeviceSynchronize());
 }
