@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/kernels/decode_join.cuh"
 #include "model/kernels/decode_pages.cuh"
 #include "model/kernels/fp8_values.cuh"
 #include "model/kernels/rotary_head.cuh"
@@ -23,9 +24,7 @@
 namespace captiond::kernels::paged {
 namespace {
 
-using decode::combine;
 using decode::kFusedHeads;
-using decode::launch_combine;
 using decode::Partial;
 using decode::partial_of;
 
@@ -360,9 +359,48 @@ class Attending {
     leave_slot();
   }
 
-  // Leaves a split's sums for combine(), or in `out` when the row has no other split.
-  __device__ void leave(const Item& item) {
-    constexpr float kUnit = 1.0F / (kWeightScale * kFp8ValueScale);
+  // At the end of a split: joins it to those before, if the block has had them all, or leaves it
+  // single; what is joined goes to `out` behind the last split.
+  __device__ __forceinline__ void leave(const Item& item) {
+    add_totals();
+    if (item.split == 0) splits_.begin();
+    const bool ends = item.split + 1 == item.splits;
+    const std::size_t row = static_cast<std::size_t>(shared_.listed[item.row]);
+    const int of_kv_head = item.kv_head * sharing_;
+    const std::size_t first_head = static_cast<std::size_t>(item.row) * work_.heads + of_kv_head;
+    __nv_bfloat16* out = work_.out + (row * work_.heads + of_kv_head) * kDim;
+    join();
+#pragma unroll
+    for (int g = 0; g < Of::kGroups; ++g) {
+      const int head = g * 4 + lane_ % 4;
+      if (head >= sharing_) continue;
+      if (splits_.from_first && ends) {
+        put_out(g, out + head * kDim);
+        if (item.splits > 1) say(first_head + head, 0, make_float2(0.0F, kWritten));
+      } else if (!splits_.from_first || item.last) {
+        put_partial(g, (first_head + head) * partial_.splits + item.split);
+        say(first_head + head, item.split, splits_.extent[g]);
+      }
+    }
+    if (splits_.from_first && !ends && item.last && warp_ == 0) {
+      for (int i = lane_; i < sharing_ * item.split; i += 32)
+        partial_.extent[(first_head + i / item.split) * partial_.splits + i % item.split] =
+            make_float2(0.0F, kInLaterSplit);
+    }
+    if constexpr (Of::kHeads <= kFusedHeads) {
+      if (item.splits == 1 || partial_.arrived == nullptr) return;
+      unsigned* arrived = partial_.arrived + item.row * work_.kv.kv_heads + item.kv_head;
+      if (!arrive_last(arrived, item.splits)) return;
+      for (int i = static_cast<int>(threadIdx.x); i < sharing_ * kDim / 4; i += kAttending) {
+        const int head = i / (kDim / 4);
+        join_splits(partial_, first_head + head, item.splits, kDim, i % (kDim / 4) * 4,
+                    out + head * kDim);
+      }
+    }
+  }
+
+  // Of the keys of all warps, into shared memory.
+  __device__ __forceinline__ void add_totals() {
 #pragma unroll
     for (int g = 0; g < Of::kGroups; ++g) {
 #pragma unroll
@@ -372,45 +410,49 @@ class Attending {
       if (lane_ < 4) shared_.total[warp_][g * 4 + lane_] = total_[g];
     }
     meet();
-    const std::size_t row = static_cast<std::size_t>(shared_.listed[item.row]);
-    const int of_kv_head = item.kv_head * sharing_;
-    const std::size_t first_head = static_cast<std::size_t>(item.row) * work_.heads + of_kv_head;
-    __nv_bfloat16* out = work_.out + (row * work_.heads + of_kv_head) * kDim;
+  }
+
+  __device__ __forceinline__ void join() {
+    constexpr float kUnit = 1.0F / (kWeightScale * kFp8ValueScale);
 #pragma unroll
     for (int g = 0; g < Of::kGroups; ++g) {
-      const int head = g * 4 + lane_ % 4;
-      if (head >= sharing_) continue;
-      float total = 0.0F;
+      float2 extent = make_float2(most_[g], 0.0F);
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) total += shared_.total[w][head];
-      const float share = item.splits == 1 ? kUnit * share_of(total) : kUnit;
-      const std::size_t at = (first_head + head) * partial_.splits + item.split;
+      for (int w = 0; w < kWarps; ++w) extent.y += shared_.total[w][g * 4 + lane_ % 4];
+      float2 dims[kParts];
 #pragma unroll
       for (int m = 0; m < kParts; ++m) {
-        const int dim = first_dim() + m * 64 + warp_ % 4 * 16 + lane_ / 4;
-        const float low = (sum_[m][g][0] + sum_[m][g][1] / static_cast<float>(kRest)) * share;
-        const float high = (sum_[m][g][2] + sum_[m][g][3] / static_cast<float>(kRest)) * share;
-        if (item.splits == 1) {
-          out[head * kDim + dim] = __float2bfloat16(low);
-          out[head * kDim + dim + 8] = __float2bfloat16(high);
-        } else {
-          partial_.sum[at * kDim + dim] = low;
-          partial_.sum[at * kDim + dim + 8] = high;
-        }
+        const auto& sum = sum_[m][g];
+        dims[m] = make_float2((sum[0] + sum[1] / static_cast<float>(kRest)) * kUnit,
+                              (sum[2] + sum[3] / static_cast<float>(kRest)) * kUnit);
       }
-      if (item.splits > 1 && warp_ == 0 && lane_ < 4) {
-        partial_.extent[at] = make_float2(most_[g], total);
-      }
+      splits_.add(g, extent, dims);
     }
-    if (item.splits == 1 || partial_.arrived == nullptr) return;
-    if (!arrive_last(partial_.arrived + item.row * work_.kv.kv_heads + item.kv_head, item.splits)) {
-      return;
+  }
+
+  // The first of the lane's two dims of a part, the other is eight further.
+  __device__ __forceinline__ int dim_of(int part) const {
+    return first_dim() + part * 64 + warp_ % 4 * 16 + lane_ / 4;
+  }
+  __device__ __forceinline__ void put_out(int g, __nv_bfloat16* out) const {
+    const float share = share_of(splits_.extent[g].y);
+#pragma unroll
+    for (int m = 0; m < kParts; ++m) {
+      out[dim_of(m)] = __float2bfloat16(splits_.sum[m][g].x * share);
+      out[dim_of(m) + 8] = __float2bfloat16(splits_.sum[m][g].y * share);
     }
-    for (int i = static_cast<int>(threadIdx.x); i < sharing_ * kDim / 4; i += kAttending) {
-      const int head = i / (kDim / 4);
-      combine(partial_, first_head + head, item.splits, kDim, i % (kDim / 4) * 4,
-              out + head * kDim);
+  }
+  __device__ __forceinline__ void put_partial(int g, std::size_t at) const {
+#pragma unroll
+    for (int m = 0; m < kParts; ++m) {
+      partial_.sum[at * kDim + dim_of(m)] = splits_.sum[m][g].x;
+      partial_.sum[at * kDim + dim_of(m) + 8] = splits_.sum[m][g].y;
     }
+  }
+  // By one lane of the head's.
+  __device__ __forceinline__ void say(std::size_t head_of_rows, int split,
+                                      const float2& extent) const {
+    if (warp_ == 0 && lane_ < 4) partial_.extent[head_of_rows * partial_.splits + split] = extent;
   }
 
   // Whether this is the last split of the row and KV head: what the others wrote is then visible.
@@ -438,6 +480,7 @@ class Attending {
   float most_[Of::kGroups];
   float total_[Of::kGroups];  // of the lane's keys
   float sum_[kParts][Of::kGroups][4];
+  SplitSums<kParts, Of::kGroups> splits_;
 };
 
 // kFresh: queries, and the key and value of the row's own position, come from the projections.
@@ -507,7 +550,7 @@ cudaError_t launch_rows(const Attention& work, const RotateAndStore& rotate, con
                                      .shared_bytes = sizeof(Shared<kDim, kColumns>)},
                                     stream, work, rotate, rows.list, rows.count, partial);
   if (status != cudaSuccess) return status;
-  return launch_combine<SplitCount>(work, rows, partial, stream);
+  return launch_join<SplitCount>(work, rows, partial, stream);
 }
 
 }  // namespace

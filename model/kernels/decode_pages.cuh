@@ -88,6 +88,7 @@ struct Item {
   int splits;
   int begin;  // pages
   int end;
+  bool last;  // of the block's part of the line
   KvRow seen;
 };
 
@@ -145,6 +146,7 @@ class Line {
     item.split = within % splits.count;
     item.begin = splits.begin(item.split);
     item.end = splits.begin(item.split + 1);
+    item.last = index + 1 == end_;
     return item;
   }
 

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "model/kernels/decode_splits.cuh"
+
+// How decode attention over fp8 pages puts the splits of a row together: one after another, each
+// rescaled to the greatest score so far. A block that has the first splits of a row and head joins
+// them in registers, with these very operations, and leaves the others single: so a row's bits do
+// not depend on where the blocks of a launch begin and end.
+
+namespace captiond::kernels::paged {
+
+// The sums of weights that say, in an extent, that a split is joined into a later one, and, in that
+// of the first split, that the output is written. A sum is never negative.
+inline constexpr float kInLaterSplit = -1.0F;
+inline constexpr float kWritten = -2.0F;
+
+// What values so far and those of the next split are multiplied by.
+struct JoinFactors {
+  float before, next;
+};
+
+// `extent`: greatest score and sum of the weights so far.
+__device__ __forceinline__ JoinFactors join_extents(float2& extent, const float2& next) {
+  const float most = fmaxf(extent.x, next.x);
+  const JoinFactors factors{weight_of(extent.x, most), weight_of(next.x, most)};
+  extent.x = most;
+  extent.y = __fmaf_rn(extent.y, factors.before, __fmul_rn(next.y, factors.next));
+  return factors;
+}
+__device__ __forceinline__ float joined(float before, float next, const JoinFactors& factors) {
+  return __fmaf_rn(before, factors.before, __fmul_rn(next, factors.next));
+}
+__device__ __forceinline__ float2 no_extent() { return make_float2(-INFINITY, 0.0F); }
+
+// What a lane has of the splits of a row and KV head that its block has had from the first on, or
+// of the latest alone: for each group of heads the extent, and two dims of each part.
+template <int kParts, int kGroups>
+struct SplitSums {
+  bool from_first = false;
+  float2 extent[kGroups];
+  float2 sum[kParts][kGroups];
+
+  // Before the first split of a row and KV head.
+  __device__ __forceinline__ void begin() {
+    from_first = true;
+#pragma unroll
+    for (float2& one : extent) one = no_extent();
+#pragma unroll
+    for (auto& part : sum) {
+#pragma unroll
+      for (float2& two : part) two = {};
+    }
+  }
+  // The next split of a group of heads.
+  __device__ __forceinline__ void add(int group, const float2& next,
+                                      const float2 (&next_sum)[kParts]) {
+    if (!from_first) extent[group] = no_extent();
+    const JoinFactors factors = join_extents(extent[group], next);
+#pragma unroll
+    for (int m = 0; m < kParts; ++m) {
+      const float2 before = from_first ? sum[m][group] : make_float2(0.0F, 0.0F);
+      sum[m][group] = make_float2(joined(before.x, next_sum[m].x, factors),
+                                  joined(before.y, next_sum[m].y, factors));
+    }
+  }
+};
+
+// out[dim … dim + 3] of one query head from what its splits have left. All lanes of a warp call it
+// for the same head.
+__device__ inline void join_splits(const decode::Partial& partial, std::size_t head_of_rows,
+                                   int splits, int head_dim, int dim, __nv_bfloat16* out) {
+  constexpr unsigned kAll = 0xffffffffU;
+  constexpr int kAtOnce = 4;
+  static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const float2* extents = partial.extent + head_of_rows * partial.splits;
+  const float2 low = lane < splits ? __ldcg(&extents[lane]) : no_extent();
+  const float2 high = lane + 32 < splits ? __ldcg(&extents[lane + 32]) : no_extent();
+  if (__shfl_sync(kAll, low.y, 0) == kWritten) return;
+  const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
+  float2 extent = no_extent();
+  float4 sum = {};
+  for (int first = 0; first < splits; first += kAtOnce) {
+    float2 next[kAtOnce];
+    float4 part[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int s = first + i;
+      next[i].x = __shfl_sync(kAll, s < 32 ? low.x : high.x, s % 32);
+      next[i].y = __shfl_sync(kAll, s < 32 ? low.y : high.y, s % 32);
+      if (s >= splits) next[i].y = kInLaterSplit;
+      if (next[i].y == kInLaterSplit) continue;
+      part[i] =
+          __ldcg(reinterpret_cast<const float4*>(from + static_cast<std::size_t>(s) * head_dim));
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (next[i].y == kInLaterSplit) continue;
+      const JoinFactors factors = join_extents(extent, next[i]);
+      sum = {joined(sum.x, part[i].x, factors), joined(sum.y, part[i].y, factors),
+             joined(sum.z, part[i].z, factors), joined(sum.w, part[i].w, factors)};
+    }
+  }
+  const float share = share_of(extent.y);
+  decode::store_pair(out + dim, make_float2(sum.x * share, sum.y * share));
+  decode::store_pair(out + dim + 2, make_float2(sum.z * share, sum.w * share));
+}
+
+// A block a row of the list and query head, four dims a thread. Count::of(row) is its number of
+// splits.
+template <typename Count>
+__global__ void join_kernel(const Attention work, const int* list, const decode::Partial partial) {
+  let_next_kernel_start();
+  const int listed = list == nullptr ? static_cast<int>(blockIdx.x) : list[blockIdx.x];
+  const std::size_t row = static_cast<std::size_t>(max(listed, 0));
+  const int splits = Count::of(work.rows[row]);
+  wait_for_previous_kernels();
+  if (listed < 0 || splits < 2) return;
+  const int dim = work.kv.head_dim;
+  join_splits(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits, dim,
+              static_cast<int>(threadIdx.x) * 4, work.out + (row * work.heads + blockIdx.y) * dim);
+}
+
+// Enqueues it, if the blocks that attend leave it to do: where they have no counters.
+template <typename Count>
+cudaError_t launch_join(const Attention& work, const DecodeRows& rows,
+                        const decode::Partial& partial, cudaStream_t stream) {
+  if (partial.arrived != nullptr || partial.splits == 1) return cudaSuccess;
+  return launch(
+      join_kernel<Count>,
+      {.blocks = dim3(static_cast<unsigned>(rows.count), static_cast<unsigned>(work.heads)),
+       .threads = static_cast<unsigned>(work.kv.head_dim / 4)},
+      stream, work, rows.list, partial);
+}
+
+}  // namespace captiond::kernels::paged
