@@ -65,19 +65,23 @@ struct GreedyTail {
     }
     return kept;
   }
+  __device__ float4 outputs_of(int tile, const TilePlace&, bool) const {
+    const int output = tile * kTileOut + static_cast<int>(threadIdx.x) % 32 * 4;
+    return output < out ? scales.of_outputs(output) : float4{};
+  }
   template <int kRows>
-  __device__ void take(const TileSums& sums, int tile, int, int last, Kept<kRows>& kept) const {
+  __device__ void take(const TileSums& sums, const HeldScales& held, int tile, int, int last,
+                       Kept<kRows>& kept) const {
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const int output = tile * kTileOut + lane * 4;
     if (output >= out) return;
-    const float4 outputs = scales.of_outputs(output);
     const std::uint32_t hidden =
         suppressed == nullptr ? 0U : suppressed[output / 32] >> (output % 32);
 #pragma unroll
     for (int i = 0; i < kRows / kTakerWarps; ++i) {
       const int row = warp + i * kTakerWarps;
       if (row >= last) continue;
-      const float4 sum = scaled(sums.four(row, lane * 4), outputs, scales.of_row(row));
+      const float4 sum = scaled(sums.four(row, lane * 4), held.outputs, held.rows[row]);
       // A softcapped infinity would look finite: ask the sums.
       const bool finite = isfinite(sum.x) && isfinite(sum.y) && isfinite(sum.z) && isfinite(sum.w);
       kept.not_finite |= finite ? 0U : 1U << i;

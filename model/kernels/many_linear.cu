@@ -45,51 +45,51 @@ struct LinearTail {
   __device__ NothingKept nothing() const {
     return {};
   }
-  template <int kRows>
-  __device__ void take_own(const float (&sum)[kRows / 8][4], int tile, const TilePlace& place,
-                           int rows) const {
+  // Of a tile that is split the lane's four outputs, else the two of its sums.
+  __device__ float4 outputs_of(int tile, const TilePlace& place, bool split) const {
+    const int four = tile * kTileOut + static_cast<int>(threadIdx.x) % 32 * 4;
+    if (kKeepsSums || split) return four < out ? scales.of_outputs(four) : float4{};
     const int output = tile * kTileOut + place.output, other = tile * kTileOut + place.other;
-    const float scale = output < out ? scales.of_output(output) : 0.0F;
-    const float other_scale = other < out ? scales.of_output(other) : 0.0F;
+    return {output < out ? scales.of_output(output) : 0.0F,
+            other < out ? scales.of_output(other) : 0.0F, 0.0F, 0.0F};
+  }
+  template <int kRows>
+  __device__ void take_own(const float (&sum)[kRows / 8][4], const HeldScales& held, int tile,
+                           const TilePlace& place, int rows) const {
+    const int output = tile * kTileOut + place.output, other = tile * kTileOut + place.other;
     const bool even = place.output % 2 == 0;
 #pragma unroll
     for (int i = 0; i < kRows / 8; ++i) {
       const int row = i * 8 + place.row, mine = row + (even ? 0 : 1);
-      const float first = row < rows ? scales.of_row(row) : 0.0F;
-      const float second = row + 1 < rows ? scales.of_row(row + 1) : 0.0F;
+      const float2 of_rows = *reinterpret_cast<const float2*>(held.rows + row);
       const auto put = [&](int at, float a, float b, float of_output) {
-        const __nv_bfloat162 pair = of_one_row(__float2bfloat16(a * of_output * first),
-                                               __float2bfloat16(b * of_output * second), even);
+        const __nv_bfloat162 pair = of_one_row(
+            __floats2bfloat162_rn(a * of_output * of_rows.x, b * of_output * of_rows.y), even);
         if (mine < rows && at < out)
           target.put_two(static_cast<std::size_t>(mine) * out + at / 2 * 2, pair);
       };
-      put(output, sum[i][0], sum[i][1], scale);
-      put(other, sum[i][2], sum[i][3], other_scale);
+      put(output, sum[i][0], sum[i][1], held.outputs.x);
+      put(other, sum[i][2], sum[i][3], held.outputs.y);
     }
   }
   template <int kRows>
-  __device__ void take(const TileSums& sums, int tile, int first, int last, NothingKept&) const {
+  __device__ void take(const TileSums& sums, const HeldScales& held, int tile, int first, int last,
+                       NothingKept&) const {
     constexpr int kBatch = 4;  // rows whose sums are on their way at the same time
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const int output = tile * kTileOut + lane * 4;
     if (output >= out) return;
-    const float4 outputs = scales.of_outputs(output);
     for (int row = first + warp; row < last; row += kBatch * kTakerWarps) {
       float4 sum[kBatch];
-      float scale[kBatch];
 #pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const int at = row + i * kTakerWarps;
-        if (at >= last) continue;
-        sum[i] = sums.four(at, lane * 4);
-        scale[i] = scales.of_row(at);
-      }
+      for (int i = 0; i < kBatch; ++i)
+        if (row + i * kTakerWarps < last) sum[i] = sums.four(row + i * kTakerWarps, lane * 4);
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         const int at = row + i * kTakerWarps;
         if (at < last)
           target.put(static_cast<std::size_t>(at) * out + output,
-                     scaled(sum[i], outputs, scale[i]));
+                     scaled(sum[i], held.outputs, held.rows[at]));
       }
     }
   }

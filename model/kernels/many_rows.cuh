@@ -37,7 +37,8 @@ struct TileShape {
   static constexpr unsigned kStageBytes = kWeightBytes + kRows * kBlockBytes;
   static constexpr unsigned kSumBytes = kKeepsSums ? kRows * kTileOut * sizeof(float) : 0;
   static constexpr unsigned kSharedMax = 227 * 1024;
-  static constexpr unsigned kRest = 2048;  // barriers, and the way to a multiple of 1024
+  // Barriers, the scales of rows, and the way to a multiple of 1024.
+  static constexpr unsigned kRest = 2048;
   static constexpr int kStages = std::min<int>(10, (kSharedMax - kSumBytes - kRest) / kStageBytes);
   static constexpr unsigned kSharedBytes = kStages * kStageBytes + kSumBytes + kRest;
   static_assert(kKeepsSums || kStages * kStageBytes >= kRows * kTileOut * sizeof(float));
@@ -116,6 +117,10 @@ struct TileRing {
     return stage(Shape::kStages) + Shape::kSumBytes + static_cast<unsigned>(index) * 8U;
   }
   __device__ unsigned empty(int index) const { return full(Shape::kStages + index); }
+  // The scales of the rows.
+  __device__ float* row_scales() const {
+    return reinterpret_cast<float*>(memory + (empty(Shape::kStages) - base));
+  }
 
   __device__ void begin() const {
     for (int i = 0; i < Shape::kStages; ++i) {
@@ -276,6 +281,13 @@ __device__ __forceinline__ void put_sums(float* sums, const float (&sum)[kRows /
   }
 }
 
+// The scales that a thread needs at the end of a tile, requested at its beginning: up to four of
+// outputs, as its tail asks for them, and those of the rows in shared memory.
+struct HeldScales {
+  float4 outputs;
+  const float* rows;
+};
+
 // The tail of a matrix that is split takes, of the one tile, the sums of rows `first` … `last` - 1
 // with all taker threads; else those of all rows, tile by tile, and at the end what it kept. If it
 // keeps no sums it takes them from the registers that they come about in.
@@ -304,26 +316,34 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     return;
   }
   wait_for_previous_kernels();
+  const int thread = static_cast<int>(threadIdx.x);
+  const float of_row = thread < input.rows ? tail.scales.of_row(thread) : 0.0F;
+  HeldScales scales{.outputs = {}, .rows = ring.row_scales()};
   const TileSums sums{ring.sums(), input.splits};
   const TilePlace place = TilePlace::of_thread<Tail::kPaired>();
   RingPlace<Shape::kStages> stage;
   auto kept = tail.template nothing<kRows>();
   for (int tile = task.first_tile; tile < input.tiles; tile += task.tile_stride) {
+    scales.outputs = tail.outputs_of(tile, place, split);
     float sum[kRows / 8][4];
     take_blocks<Products, Shape>(ring, stage, task.blocks, sum);
+    if (tile == task.first_tile) {
+      if (thread < kRows) ring.row_scales()[thread] = of_row;
+      wait_for_takers();
+    }
     if constexpr (Tail::kKeepsSums) {
       put_sums<kRows>(sums.data, sum, place);
       wait_for_takers();
-      tail.template take<kRows>(sums, tile, 0, input.rows, kept);
+      tail.template take<kRows>(sums, scales, tile, 0, input.rows, kept);
       wait_for_takers();
     } else if (!split) {
-      tail.template take_own<kRows>(sum, tile, place, input.rows);
+      tail.template take_own<kRows>(sum, scales, tile, place, input.rows);
     } else {
       wait_for_takers();  // of the last stages, where the sums go
       put_sums<kRows>(sums.data, sum, place);
       wait_for_cluster();  // the feeders have ended when they wait
       const int last = min(input.rows, kRows * (task.split + 1) / input.splits);
-      tail.template take<kRows>(sums, tile, kRows * task.split / input.splits, last, kept);
+      tail.template take<kRows>(sums, scales, tile, kRows * task.split / input.splits, last, kept);
     }
   }
   tail.template finish<kRows>(kept, input.rows);
@@ -407,13 +427,14 @@ __device__ __forceinline__ float softcapped(float sum, float softcap) {
   return softcap - __fdividef(2.0F * softcap, 1.0F + __expf(sum * (2.0F / softcap)));
 }
 
-// Two bf16 values of neighbouring outputs from those of two neighbouring rows: lanes whose output
-// is even get those of the first row, the others those of the second. The lane of the neighbouring
-// output is four further.
-__device__ __forceinline__ __nv_bfloat162 of_one_row(__nv_bfloat16 first, __nv_bfloat16 second,
-                                                     bool even) {
-  const __nv_bfloat16 other = __shfl_xor_sync(~0U, even ? second : first, 4);
-  return even ? __halves2bfloat162(first, other) : __halves2bfloat162(other, second);
+// Two bf16 values of neighbouring outputs of one row from those of two neighbouring rows of this
+// lane's output: lanes whose output is even get the first row, the others the second. The lane of
+// the neighbouring output is four further.
+__device__ __forceinline__ __nv_bfloat162 of_one_row(__nv_bfloat162 two_rows, bool even) {
+  const unsigned mine = *reinterpret_cast<const unsigned*>(&two_rows);
+  const unsigned other = __shfl_xor_sync(~0U, mine, 4);
+  const unsigned pair = __byte_perm(mine, other, even ? 0x5410U : 0x3276U);
+  return *reinterpret_cast<const __nv_bfloat162*>(&pair);
 }
 
 // A tail that keeps nothing from tile to tile.
