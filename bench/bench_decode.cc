@@ -1,9 +1,9 @@
-// Decode by batch and context, prefill by length, load time and memory of a checkpoint on one GPU,
-// each beside its limit: the bytes that a step has to read at the read bandwidth, or the
-// multiply-adds at the rate of a large bfloat16 product (fp8 products may beat it), both measured
-// just before. Prints one table, or JSON. Contexts are prefilled one by one with ids of their own,
-// so that nobody reads keys that a neighbour has brought into the cache. "host ms" is the time of a
-// step in which the GPU had nothing to do.
+// Decode by batch and context, prefill by length, both at once, load time and memory of a
+// checkpoint on one GPU, each beside its limit: the bytes that a step has to read at the read
+// bandwidth, or the multiply-adds at the rate of a large bfloat16 product (fp8 products may beat
+// it), both measured just before. Prints one table, or JSON. Contexts are prefilled one by one with
+// ids of their own, so that nobody reads keys that a neighbour has brought into the cache. "host
+// ms" is the time of a step in which the GPU had nothing to do.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/device_rates.h"
@@ -89,6 +90,60 @@ class Bench {
     print("prefill", 1, length, rate, best, 0.0);
   }
 
+  // `batch` contexts of about `context` positions decode while another one reads `length`.
+  void mixed(std::size_t batch, std::size_t context, std::size_t length) {
+    using Clock = std::chrono::steady_clock;
+    std::vector<std::unique_ptr<Context>> contexts;
+    std::vector<std::vector<Clock::time_point>> times(batch);
+    for (std::size_t i = 0; i < batch; ++i) {
+      contexts.push_back(engine_.new_context());
+      contexts.back()->append(prompt(context));
+    }
+    for (const auto& each : contexts) each->flush().get();
+    std::vector<std::future<captiond::Generation>> pending;
+    for (std::size_t i = 0; i < batch; ++i) {
+      captiond::GenerateOptions options;
+      options.max_tokens = 10000;  // cancelled before
+      options.on_token = [&times, i](TokenId) { times[i].push_back(Clock::now()); };
+      pending.push_back(contexts[i]->generate(std::move(options)));
+    }
+    const std::vector<TokenId> ids = prompt(length);
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    const Clock::time_point began = Clock::now();
+    const auto reader = engine_.new_context();
+    reader->append(ids);
+    reader->flush().get();
+    const Clock::time_point ended = Clock::now();
+    contexts.clear();
+    for (auto& future : pending) future.get();
+    std::size_t made = 0;
+    double pause_s = 0;
+    for (const auto& of : times) {
+      for (std::size_t i = 1; i < of.size(); ++i) {
+        if (of[i] < began || of[i - 1] > ended) continue;
+        ++made;
+        pause_s = std::max(pause_s, std::chrono::duration<double>(of[i] - of[i - 1]).count());
+      }
+    }
+    const double took = std::chrono::duration<double>(ended - began).count();
+    const double tokens_s =
+        static_cast<double>(made) *
+        (limit_.rows_seconds(1, static_cast<double>(context), 1) + limit_.keys_seconds(context));
+    const auto rows = static_cast<double>(made + length);
+    const double best = rows / (limit_.prefill_seconds(length) + tokens_s);
+    out["mixed"].push_back({{"batch", batch},
+                            {"context", context},
+                            {"length", length},
+                            {"rows_per_s", rows / took},
+                            {"limit_rows_per_s", best},
+                            {"measured_over_limit", rows / took / best},
+                            {"decode_tokens_per_s", static_cast<double>(made) / took},
+                            {"longest_pause_ms", 1e3 * pause_s}});
+    print("mixed", batch, length, rows / took, best, 0.0);
+    std::fprintf(stderr, "  of these %.0f decoded; longest pause between two tokens %.0f ms\n",
+                 static_cast<double>(made) / took, 1e3 * pause_s);
+  }
+
   nlohmann::json out;
 
  private:
@@ -130,6 +185,8 @@ int run(int argc, char** argv) {
   std::size_t tokens = 64;
   std::vector<std::size_t> batches = {1, 2, 4, 8, 16, 32, 64, 100};
   std::vector<std::size_t> long_batches = {1, 4};
+  std::vector<std::size_t> longest_batches = {0};
+  std::size_t mixed = 0;
   std::vector<std::size_t> lengths = {512, 4096};
   options.kv_positions = 131072;
   options.step_rows_max = 2048;
@@ -140,6 +197,11 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--long-batches", long_batches, "contexts of 8192, 0: none")
       ->capture_default_str();
+  app.add_option("--longest-batches", longest_batches, "contexts of 32768, 0: none")
+      ->capture_default_str();
+  app.add_option("--mixed", mixed,
+                 "contexts of 1024 that decode beside a prompt of 16384, 0 (default): none")
+      ->capture_default_str();
   app.add_option("--lengths", lengths, "of prompts, 0: none")->capture_default_str();
   app.add_option("--kv-positions", options.kv_positions, "KV budget")->capture_default_str();
   app.add_option("--step-rows", options.step_rows_max, "rows of a step")->capture_default_str();
@@ -149,7 +211,8 @@ int run(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(captiond::kv_format_names()));
   app.add_flag("--json", json, "print JSON to stdout as well");
   CLI11_PARSE(app, argc, argv);
-  for (auto* sizes : {&batches, &long_batches, &lengths}) std::erase(*sizes, std::size_t{0});
+  for (auto* sizes : {&batches, &long_batches, &longest_batches, &lengths})
+    std::erase(*sizes, std::size_t{0});
   options.model = model;
   options.device = captiond::Device::kCuda;
   options.dtype = captiond::Dtype::kBfloat16;
@@ -174,7 +237,9 @@ int run(int argc, char** argv) {
   bench.out["tflop_s"] = 2 * rates.multiply_adds_per_s / 1e12;
   if (!batches.empty()) bench.decode(batches, 1024);
   if (!long_batches.empty()) bench.decode(long_batches, 8192);
+  if (!longest_batches.empty()) bench.decode(longest_batches, 32768);
   for (const std::size_t length : lengths) bench.prefill(length);
+  if (mixed > 0) bench.mixed(mixed, 1024, 16384);
   if (json) std::printf("%s\n", bench.out.dump().c_str());
   return 0;
 }
