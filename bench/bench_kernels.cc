@@ -3,9 +3,8 @@
 // 8192 x 8192. Launches stand in a CUDA graph one after another, as in a step; weights rotate
 // through more than 512 MB, so that the cache holds none of them.
 //
-// Usage: bench_kernels [bf16|fp8|int8|int4 …] [step|apart|each …] [ROWS …]; none: all formats, all
-// tables, the rows of the tables in docs/performance.md. `step` takes a layer's products and norms
-// in one kernel where there is one for so few rows, `apart` never does.
+// Usage: bench_kernels [bf16|fp8|int8|int4 …] [step|each …] [ROWS …]; none: all formats, all
+// tables, the rows of the tables in docs/performance.md.
 
 #include <algorithm>
 #include <charconv>
@@ -26,7 +25,6 @@
 
 #include "bench/device_stream.h"
 #include "model/kernels/cuda_error.h"
-#include "model/kernels/layer_chain.h"
 #include "model/kernels/matrix_products.h"
 #include "model/kernels/norm.h"
 #include "model/kernels/pack_matrix.h"
@@ -281,14 +279,10 @@ class Step {
     workspace_bytes_ = products.plan(shapes, kStepRows);
     workspace_ = std::make_unique<Buffer>(workspace_bytes_);
     workspace_->zero();
-    counters_ = std::make_unique<Buffer>(kChainCounterBytes);
-    counters_->zero();
-    require(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, 0));
   }
   double bytes() const { return bytes_; }
 
-  // `chained`: in one kernel a layer where that takes so many rows.
-  void enqueue(int rows, bool chained, cudaStream_t stream) {
+  void enqueue(int rows, cudaStream_t stream) {
     const ProductWorkspace workspace{.data = workspace_->data(), .bytes = workspace_bytes_};
     auto* const hidden = hidden_.as<Value>();
     auto* const normal = normal_.as<Value>();
@@ -296,20 +290,13 @@ class Step {
     require(rms_norm(
         {.x = hidden, .weight = weight_.as<Value>(), .y = normal, .width = kHidden, .eps = kEps},
         rows, stream));
-    products_.linear(of_layer(0, 0), normal, wide, rows, workspace, stream);
     for (std::size_t layer = 0; layer < kLayers; ++layer) {
-      const bool last = layer + 1 == kLayers;
-      const LayerChain chain = chain_of(layer, rows);
-      if (chained && chains(chain)) {
-        require(run_layer_chain(chain, stream));
-        continue;
-      }
-      products_.linear(chain.attention_out, wide, normal, rows, workspace, stream);
+      products_.linear(of_layer(layer, 0), normal, wide, rows, workspace, stream);
+      products_.linear(of_layer(layer, 1), wide, normal, rows, workspace, stream);
       seam(rows, true, stream);
-      products_.gate_up(chain.gate_up, normal, wide, rows, workspace, stream);
-      products_.linear(chain.down, wide, normal, rows, workspace, stream);
-      seam(rows, !last, stream);
-      if (!last) products_.linear(chain.query_key_value, normal, wide, rows, workspace, stream);
+      products_.gate_up(matrices_[4][layer], normal, wide, rows, workspace, stream);
+      products_.linear(matrices_[5][layer], wide, normal, rows, workspace, stream);
+      seam(rows, layer + 1 < kLayers, stream);
     }
     products_.head_greedy({.embedding = matrices_[6][0], .softcap = 30.0F}, hidden,
                           choices_.as<GreedyChoice>(), rows, workspace, stream);
@@ -325,28 +312,6 @@ class Step {
     const std::size_t before = (layer + 1) / kFullEvery;  // of the full ones up to this layer
     if (layer % kFullEvery == kFullEvery - 1) return matrices_[kind * 2 + 1][before - 1];
     return matrices_[kind * 2][layer - before];
-  }
-  LayerChain chain_of(std::size_t layer, int rows) const {
-    const bool last = layer + 1 == kLayers;
-    return {.attention_out = of_layer(layer, 1),
-            .gate_up = matrices_[4][layer],
-            .down = matrices_[5][layer],
-            .query_key_value = last ? Matrix{} : of_layer(layer + 1, 0),
-            .post_attention_norm = weight_.as<Value>(),
-            .pre_feedforward_norm = weight_.as<Value>(),
-            .post_feedforward_norm = weight_.as<Value>(),
-            .scalar = weight_.as<Value>(),
-            .input_norm = last ? nullptr : weight_.as<Value>(),
-            .attended = wide_.as<Value>(),
-            .hidden = hidden_.as<Value>(),
-            .projected = last ? nullptr : wide_.as<Value>(),
-            .middle = middle_.as<Value>(),
-            .sublayer = normal_.as<Value>(),
-            .active = active_.as<Value>(),
-            .counters = counters_->data(),
-            .rows = rows,
-            .blocks = multiprocessors_,
-            .eps = kEps};
   }
   void seam(int rows, bool followed, cudaStream_t stream) {
     require(residual_norm({.sublayer = normal_.as<Value>(),
@@ -364,29 +329,27 @@ class Step {
   std::vector<Matrix> matrices_[std::size(kCases)];
   std::vector<std::unique_ptr<Buffer>> buffers_;
   Buffer hidden_{std::size_t{kStepRows} * kHidden * 2},
-      middle_{std::size_t{kStepRows} * kHidden * 2}, normal_{std::size_t{kStepRows} * kHidden * 2},
-      wide_{std::size_t{kStepRows} * kInner * 2}, active_{std::size_t{kStepRows} * kInner * 2},
-      weight_{std::size_t{kHidden} * 2}, choices_{std::size_t{kStepRows} * 8};
-  std::unique_ptr<Buffer> workspace_, counters_;
-  int multiprocessors_ = 0;
+      normal_{std::size_t{kStepRows} * kHidden * 2}, wide_{std::size_t{kStepRows} * kInner * 2},
+      active_{std::size_t{kStepRows} * kInner * 2}, weight_{std::size_t{kHidden} * 2},
+      choices_{std::size_t{kStepRows} * 8};
+  std::unique_ptr<Buffer> workspace_;
   std::size_t workspace_bytes_ = 0;
   double bytes_ = 0;
 };
 
 void print_step(MatrixProducts& products, Stopwatch& watch, const Limits& limits,
-                const Format& format, bool chained, std::span<const int> asked) {
+                const Format& format, std::span<const int> asked) {
   Step step(products, format);
   constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 64, 100, 128, 256};
   for (const int rows : asked.empty() ? std::span<const int>(kRows) : asked) {
-    const double took =
-        watch.seconds([&](cudaStream_t stream) { step.enqueue(rows, chained, stream); });
+    const double took = watch.seconds([&](cudaStream_t stream) { step.enqueue(rows, stream); });
     std::printf("| %s | %d | %.3f | %.0f | %.1f | %.2f |\n", format.name.data(), rows, took * 1e3,
                 step.bytes() / took * 1e-9, rows / took, step.bytes() / limits.bytes_per_s / took);
   }
   std::fflush(stdout);
 }
 
-constexpr std::string_view kTables[] = {"step", "apart", "each"};
+constexpr std::string_view kTables[] = {"step", "each"};
 
 bool is_format(std::string_view word) {
   return std::any_of(std::begin(kFormats), std::end(kFormats),
@@ -420,16 +383,12 @@ void bench(std::span<const std::string_view> words) {
   const Limits limits = measure_limits(products, watch);
   std::printf("memory is read at %.0f GB/s, bf16 multiplied at %.0f TFLOP/s\n",
               limits.bytes_per_s * 1e-9, 2e-12 * limits.multiply_adds_per_s);
-  for (const std::string_view table : {"step", "apart"}) {
-    if (!wanted(words, table, is_table)) continue;
-    const bool chained = table == "step";
-    std::printf(
-        "\n| weights | all products of a step%s, rows | ms | GB/s | rows/s | limit ÷ "
-        "measured |\n|---|---|---|---|---|---|\n",
-        chained ? "" : ", a kernel each");
+  if (wanted(words, "step", is_table)) {
+    std::puts(
+        "\n| weights | all products of a step, rows | ms | GB/s | rows/s | limit ÷ measured |");
+    std::puts("|---|---|---|---|---|---|");
     for (const Format& format : kFormats)
-      if (wanted(words, format.name, is_format))
-        print_step(products, watch, limits, format, chained, rows);
+      if (wanted(words, format.name, is_format)) print_step(products, watch, limits, format, rows);
   }
   if (wanted(words, "each", is_table)) {
     std::puts("\n| weights | product | rows | µs | GB/s | TFLOP/s | limit ÷ measured |");
@@ -446,13 +405,13 @@ void bench(std::span<const std::string_view> words) {
 int main(int count, char** words) {
   try {
     const std::vector<std::string_view> asked(words + 1, words + count);
-    const bool step = wanted(asked, "step", is_table) || wanted(asked, "apart", is_table);
+    const bool step = wanted(asked, "step", is_table);
     for (const std::string_view word : asked)
       if (!is_format(word) && !is_table(word) && rows_of(word, step ? kStepRows : kMostRows) == 0)
         throw std::invalid_argument(
             "bench_kernels knows bf16, fp8, int8, int4, step, apart, each, and numbers of rows up "
             "to "
-            "4096 (with step and apart: 256), not " +
+            "4096 (with step: 256), not " +
             std::string(word) + ".");
     bench(asked);
   } catch (const std::exception& error) {

@@ -1,3 +1,5 @@
+#include "model/cuda_forward.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -15,7 +17,6 @@
 #include "model/bfloat16.h"
 #include "model/check.h"
 #include "model/cuda_clock.h"
-#include "model/cuda_forward.h"
 #include "model/cuda_graph.h"
 #include "model/cuda_kv_storage.h"
 #include "model/cuda_media.h"
@@ -137,8 +138,7 @@ class CudaForward final : public Forward, public DecodeAhead {
   void embed_tokens(std::size_t rows);
   void run_layers(std::size_t rows, Pass pass);
   void run_attention(std::size_t index, std::size_t rows, Pass pass);
-  void attend(const kernels::RotateAndStore& rotate, std::size_t index, std::size_t rows,
-              Pass pass);
+  void attend(std::size_t index, std::size_t rows, Pass pass);
   bool has_fast_attention(std::size_t index) const;
   void run_feedforward(std::size_t index, std::size_t rows);
 
@@ -396,24 +396,9 @@ void CudaForward::run_layers(std::size_t rows, Pass pass) {
 
 void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) {
   const CudaWeights::Layer& layer = weights_.layers()[index];
-  const KvGroup group = kv_.group(index);
-  const AttentionConfig& attention = text_.attention(text_.layer_types[index]);
   auto* normal = buffers_.normal.as<Value>();
   seam_.linear(layer.query_key_value, buffers_.projected.as<Value>(), rows);
-  const kernels::RotateAndStore rotate{
-      .projected = buffers_.projected.as<Value>(),
-      .query_weight = layer.query_norm,
-      .key_weight = layer.key_norm,
-      .inverse_frequency = inverse_frequency_[index_of(group)].as<float>(),
-      .query = buffers_.query.as<Value>(),
-      .kv = kv_.layer(index),
-      .rows = step_.kv_rows(group),
-      .pages = step_.pages(),
-      .heads = static_cast<int>(text_.heads),
-      .rotary_pairs = static_cast<int>(attention.rope.rotary_pairs),
-      .value_is_key = attention.value_is_key,
-      .eps = static_cast<float>(text_.rms_norm_eps)};
-  attend(rotate, index, rows, pass);
+  attend(index, rows, pass);
   products_.linear(layer.attention_out, buffers_.attended.as<Value>(), normal, rows);
   seam_.norm({.sublayer = normal,
               .post_weight = layer.post_attention_norm,
@@ -431,9 +416,23 @@ bool CudaForward::has_fast_attention(std::size_t index) const {
          kernels::prefill_attention_supports(heads, layer.kv_heads, layer.head_dim);
 }
 
-void CudaForward::attend(const kernels::RotateAndStore& rotate, std::size_t index, std::size_t rows,
-                         Pass pass) {
+void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass) {
+  const CudaWeights::Layer& layer = weights_.layers()[index];
   const KvGroup group = kv_.group(index);
+  const AttentionConfig& attention = text_.attention(text_.layer_types[index]);
+  const kernels::RotateAndStore rotate{
+      .projected = buffers_.projected.as<Value>(),
+      .query_weight = layer.query_norm,
+      .key_weight = layer.key_norm,
+      .inverse_frequency = inverse_frequency_[index_of(group)].as<float>(),
+      .query = buffers_.query.as<Value>(),
+      .kv = kv_.layer(index),
+      .rows = step_.kv_rows(group),
+      .pages = step_.pages(),
+      .heads = static_cast<int>(text_.heads),
+      .rotary_pairs = static_cast<int>(attention.rope.rotary_pairs),
+      .value_is_key = attention.value_is_key,
+      .eps = static_cast<float>(text_.rms_norm_eps)};
   const cudaStream_t stream = products_.stream();
   const bool fast = has_fast_attention(index);
   kernels::DecodeRows decode{.list = nullptr,

@@ -63,7 +63,8 @@ struct GreedyTail {
     const int n = threadIdx.x;
     if (n < input.rows) {
       Candidate row;
-      for (int m = 0; m < 2; ++m)
+      // Of up to eight rows either kernel has a quad a thread, in up to four warps.
+      for (int m = 0; m < (tiles == 1 ? kSplitGroupsMost : 2); ++m)
         for (int g = 0; g < 8; ++g)
           row.meet(all[n % 2 * kQuadsMax + (m * tiles + n / 8) * 32 + g * 4 + n % 8 / 2]);
       scratch->best[blockIdx.x * kRowsMax + n] = row;

@@ -45,6 +45,7 @@ __global__ void __launch_bounds__(kThreadsMax) residual_norm_kernel(const Residu
     load_values(norm.post_weight + column, post);
     if (norm.y != nullptr) load_values(norm.pre_weight + column, pre);
   }
+  const float scalar = norm.scalar != nullptr ? __bfloat162float(*norm.scalar) : 1.0F;
   wait_for_previous_kernels();
   float x[kLane] = {};
   float hidden[kLane] = {};
@@ -52,7 +53,8 @@ __global__ void __launch_bounds__(kThreadsMax) residual_norm_kernel(const Residu
     load_values(norm.sublayer + at, x);
     load_values(norm.hidden + at, hidden);
   }
-  add_residual(hidden, x, post, rms_scale(x, norm.width, norm.eps, scratch[0]), norm.scalar);
+  add_residual(hidden, x, post, rms_scale(x, norm.width, norm.eps, scratch[0]),
+               norm.scalar != nullptr, scalar);
   if (mine) store_values(norm.hidden + at, hidden);
   if (norm.y == nullptr) return;
 

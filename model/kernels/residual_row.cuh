@@ -14,11 +14,10 @@ __device__ __forceinline__ float rms_scale(const float (&values)[kLane], int wid
   return 1.0F / sqrtf(sum / static_cast<float>(width) + eps);
 }
 
-// hidden = (hidden + rms(x) * post) * scalar, rounded as norm.h says; `scale` of x, `scalar` may be
-// null.
+// hidden = (hidden + rms(x) * post) * scalar, rounded as norm.h says; `scale` of x.
 __device__ __forceinline__ void add_residual(float (&hidden)[kLane], const float (&x)[kLane],
-                                             const float (&post)[kLane], float scale,
-                                             const __nv_bfloat16* scalar) {
+                                             const float (&post)[kLane], float scale, bool scaled,
+                                             float scalar) {
   float normed[kLane];
 #pragma unroll
   for (int i = 0; i < kLane; ++i) normed[i] = x[i] * scale * post[i];
@@ -26,11 +25,18 @@ __device__ __forceinline__ void add_residual(float (&hidden)[kLane], const float
 #pragma unroll
   for (int i = 0; i < kLane; ++i) hidden[i] += normed[i];
   round_values(hidden);
-  if (scalar == nullptr) return;
-  const float factor = __bfloat162float(*scalar);
+  if (!scaled) return;
 #pragma unroll
-  for (int i = 0; i < kLane; ++i) hidden[i] *= factor;
+  for (int i = 0; i < kLane; ++i) hidden[i] *= scalar;
   round_values(hidden);
+}
+
+// The same with the scalar where it stands, or null.
+__device__ __forceinline__ void add_residual(float (&hidden)[kLane], const float (&x)[kLane],
+                                             const float (&post)[kLane], float scale,
+                                             const __nv_bfloat16* scalar) {
+  add_residual(hidden, x, post, scale, scalar != nullptr,
+               scalar != nullptr ? __bfloat162float(*scalar) : 1.0F);
 }
 
 }  // namespace captiond::kernels
