@@ -213,8 +213,7 @@ __device__ __forceinline__ void add_slices(const float2* sums, const float* row_
 
 // `Tail` as for stream_kernel().
 template <class Products, int kStages, int kGroups, class Tail>
-__global__ void __launch_bounds__(kSplitThreads, 1)
-    split_kernel(const StreamInput input, Tail tail) {
+__device__ __forceinline__ void split_block(const StreamInput& input, Tail& tail) {
   extern __shared__ __align__(128) char shared[];
   using Weights = typename Products::Weights;
   using Input = typename Products::Input;
@@ -274,6 +273,22 @@ __global__ void __launch_bounds__(kSplitThreads, 1)
   tail.finish(shared, input);
 }
 
+template <class Products, int kStages, int kGroups, class Tail>
+__global__ void __launch_bounds__(kSplitThreads, 1)
+    split_kernel(const StreamInput input, Tail tail) {
+  split_block<Products, kStages, kGroups>(input, tail);
+}
+
+// With so many registers a block of the attention of one row (256 threads of 80) fits beside: int4
+// decoded 343.1 and 343.7 tokens/s without and 348.7 and 347.8 with them, runs in turns
+// (bench_decode, one context of 1K, H200). fp8 lost by it.
+inline constexpr int kSplitFewRegisters = 88;
+template <class Products, int kStages, int kGroups, class Tail>
+__global__ void __maxnreg__(kSplitFewRegisters)
+    split_kernel_of_few_registers(const StreamInput input, Tail tail) {
+  split_block<Products, kStages, kGroups>(input, tail);
+}
+
 // Whether x of up to kSplitRowsMax rows fits into a block's shared memory, with a stage less of the
 // rings where need be.
 inline constexpr std::size_t kSharedOfBlock = 227 * 1024;
@@ -293,7 +308,11 @@ template <class Products, int kStages, int kGroups, class Tail>
       .blocks = dim3(static_cast<unsigned>(std::min(blocks_max, items))),
       .threads = dim3(kSplitThreads),
       .shared_bytes = SplitShared<Products, kStages, kGroups>::bytes(input.in, input.rows)};
-  return launch(split_kernel<Products, kStages, kGroups, Tail>, shape, stream, input, tail);
+  if constexpr (Products::kFewRegisters)
+    return launch(split_kernel_of_few_registers<Products, kStages, kGroups, Tail>, shape, stream,
+                  input, tail);
+  else
+    return launch(split_kernel<Products, kStages, kGroups, Tail>, shape, stream, input, tail);
 }
 
 template <class Products, int kGroups, class Tail>
