@@ -186,6 +186,7 @@ int run(int argc, char** argv) {
   std::vector<std::size_t> batches = {1, 2, 4, 8, 16, 32, 64, 100};
   std::vector<std::size_t> long_batches = {1, 4};
   std::vector<std::size_t> longest_batches = {0};
+  std::size_t context = 1024;
   std::size_t mixed = 0;
   std::vector<std::size_t> lengths = {512, 4096};
   options.kv_positions = 131072;
@@ -193,8 +194,9 @@ int run(int argc, char** argv) {
   bool json = false;
   app.add_option("--model", model, "checkpoint folder")->required();
   app.add_option("--tokens", tokens, "tokens decoded a context")->capture_default_str();
-  app.add_option("--batches", batches, "contexts of 1024 positions, 0: none")
+  app.add_option("--batches", batches, "contexts of --context positions, 0: none")
       ->capture_default_str();
+  app.add_option("--context", context, "positions of these")->capture_default_str();
   app.add_option("--long-batches", long_batches, "contexts of 8192, 0: none")
       ->capture_default_str();
   app.add_option("--longest-batches", longest_batches, "contexts of 32768, 0: none")
@@ -235,7 +237,7 @@ int run(int argc, char** argv) {
   bench.out["read_gb_s"] = rates.read_bytes_per_s / 1e9;
   bench.out["copy_gb_s"] = rates.copy_bytes_per_s / 1e9;
   bench.out["tflop_s"] = 2 * rates.multiply_adds_per_s / 1e12;
-  if (!batches.empty()) bench.decode(batches, 1024);
+  if (!batches.empty()) bench.decode(batches, context);
   if (!long_batches.empty()) bench.decode(long_batches, 8192);
   if (!longest_batches.empty()) bench.decode(longest_batches, 32768);
   for (const std::size_t length : lengths) bench.prefill(length);
