@@ -181,7 +181,7 @@ class SplitRows {
 };
 
 // Splits all rows of x; called by all threads of the block, which synchronises after it. Past the
-// cache of the multiprocessor, which need not know what other blocks of the launch have written.
+// cache of the multiprocessor, since a block reads x once.
 template <class Input>
 __device__ void split_rows(const StreamInput& input, char* pieces) {
   constexpr int kAtOnce = 4;
