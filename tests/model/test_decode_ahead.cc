@@ -89,7 +89,13 @@ BOOST_AUTO_TEST_CASE(a_token_that_stops_makes_one_row_void_and_nothing_else) {
 
 BOOST_AUTO_TEST_CASE(contexts_that_end_at_different_times_leave_the_others_alone) {
   Seen seen;
-  const auto engine = open_toy({.ahead_rows_max = 16, .before_step = seen.note()});
+  std::promise<void> asked;
+  const auto engine = open_toy(
+      {.ahead_rows_max = 16,
+       .before_step = [note = seen.note(), all = asked.get_future().share()](const Step& step) {
+         all.wait();
+         note(step);
+       }});
   std::vector<std::unique_ptr<Context>> contexts;
   std::vector<std::vector<TokenId>> expected;
   std::vector<std::future<Generation>> generations;
@@ -104,6 +110,7 @@ BOOST_AUTO_TEST_CASE(contexts_that_end_at_different_times_leave_the_others_alone
     if (i % 4 == 2) options.sampling.greedy = false, options.sampling.top_k = 1;
     generations.push_back(contexts.back()->generate(std::move(options)));
   }
+  asked.set_value();
   for (std::size_t i = 0; i < generations.size(); ++i) {
     BOOST_TEST(generations[i].get().tokens == expected[i], "context " << i);
   }
@@ -172,15 +179,18 @@ BOOST_AUTO_TEST_CASE(a_context_that_goes_away_is_cancelled) {
     auto context = engine->new_context();
     context->append(prompt_that(false, 100, i));
     std::promise<void> heard;
+    std::promise<void> gone;
     GenerateOptions options = tokens(5000);
     options.on_token = [&, count = 0](TokenId) mutable {
-      if (++count == 5) heard.set_value();
+      if (++count != 5) return;
+      heard.set_value();
+      gone.get_future().wait();  // the step behind this token has begun
     };
     auto generation = context->generate(std::move(options));
     heard.get_future().wait();
     context.reset();
-    const StopReason stop = generation.get().stop;
-    BOOST_TEST((stop == StopReason::kCancelled || stop == StopReason::kStopToken));
+    gone.set_value();
+    BOOST_TEST((generation.get().stop == StopReason::kCancelled));
   }
   const auto last = engine->new_context();
   last->append(toy_prompt(500 * kPagePositions - 1, 3));
