@@ -7,7 +7,7 @@ import tempfile
 import unittest
 import zlib
 
-from tools.demo_model import books, dialogues, sentences, templates, text, words
+from tools.demo_model import books, dialogues, overlap, sentences, split_check, templates, text, words
 
 
 def serialised(lines):
@@ -32,6 +32,12 @@ class BooksTest(unittest.TestCase):
         self.write(books.NOVELS, b"head" + zlib.compress(serialised(first)) + b"size" + zlib.compress(serialised(second)))
         self.assertEqual([text for _, text in books.novels(self.folder)],
                          ["It was very late when Mr. Brown came home.", "The dog slept.", "Where is she? he asked."])
+
+    def test_the_novel_that_evaluation_reads_from_stays_out(self):
+        other = ["EMMA", "", "Emma was handsome and rich."]
+        evaluated = [books.EVALUATED, "", "The family had long been settled there."]
+        self.write(books.NOVELS, b"head" + zlib.compress(serialised(evaluated)) + zlib.compress(serialised(other)))
+        self.assertEqual([text for _, text in books.novels(self.folder)], ["Emma was handsome and rich."])
 
     def test_the_bible_loses_its_notes_and_its_marks(self):
         front = '<milestone n="Preface"/> This is a preface.'
@@ -107,6 +113,35 @@ class SourcesTest(unittest.TestCase):
         finally:
             text.sources = saved
         self.assertEqual(rows, [("novel", "held", "I have no idea."), ("novel", "train", "He left.")])
+
+    def test_a_row_that_contains_a_held_sentence_is_held(self):
+        kept = "He was not an ill disposed man"
+        rows = [("novel", f"{kept}, unless one knew him.", False), ("novel", "He was not ill.", False),
+                ("person-held", f"{kept}!", True)]
+        saved, text.sources = text.sources, lambda settings, folder: rows
+        try:
+            made = {contained: [split for _, split, _ in text.gather({"held_share": 0.0, "contained": contained},
+                                                                     pathlib.Path("."))] for contained in (True, False)}
+        finally:
+            text.sources = saved
+        self.assertEqual(made, {True: ["held", "train", "held"], False: ["train", "train", "held"]})
+
+
+class OverlapTest(unittest.TestCase):
+    KEPT = overlap.Kept(["And then press the pound key.", "Thank you.", "He left at 3 with all of it!"])
+
+    def test_sentences_are_found_inside_others_whatever_their_spelling(self):
+        self.assertEqual(self.KEPT.inside("Enter 5 and then press the pound key twice."), "and then press the pound key")
+        self.assertEqual(self.KEPT.inside("he left at three, with all of it"), "he left at three with all of it")
+
+    def test_a_part_of_a_kept_sentence_and_a_short_one_do_not_count(self):
+        self.assertIsNone(self.KEPT.inside("He left at three with all of them."))
+        self.assertIsNone(self.KEPT.inside("Thank you very much for all of this."))
+
+    def test_check_split_names_them(self):
+        rows = [("a", "train", "Now and then press the pound key."), ("b", "held", "And then press the pound key.")]
+        problem, = split_check.contained_problems(rows, {"people": ["And then press the pound key."]})
+        self.assertIn("evaluated by people", problem)
 
 
 if __name__ == "__main__":

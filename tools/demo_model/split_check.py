@@ -4,7 +4,7 @@ import json
 import pathlib
 import zipfile
 
-from . import game_voices, people, sentences, store, text
+from . import game_voices, overlap, people, sentences, store, text
 
 EVALUATION_TEXTS = {"english.zip": 3, "translation.zip": 3}      # set -> the column of items.tsv with the English text
 
@@ -20,6 +20,13 @@ def sentence_problems(rows, held_elsewhere):
         known = {sentences.normalise(line) for line in lines} - {""}
         out += [f"held out by {name}, but trained on: {key}" for key in sorted(known & sides["train"])]
     return out
+
+
+def contained_problems(rows, kept_elsewhere):
+    """Rows of training that contain a sentence which is evaluated, as a part of a longer one."""
+    kept = {name: overlap.Kept(lines) for name, lines in kept_elsewhere.items()}
+    found = ((name, line, one.inside(line)) for _, split, line in rows if split == "train" for name, one in kept.items())
+    return [f"evaluated by {name}, but a part of {line!r}: {inside}" for name, line, inside in found if inside]
 
 
 def store_problems(rows, folder, held_speakers):
@@ -70,6 +77,8 @@ def check(config, work, root, speech=None):
     rows = text.read(work / "sentences.tsv")
     elsewhere = held_elsewhere(config, work, root)
     problems = sentence_problems(rows, elsewhere)
+    if config["text"].get("contained"):
+        problems += contained_problems(rows, elsewhere)
     translated = text.translations(rows, work / "parallel.tsv")
     problems += [f"translation of a held row: {rows[number][2]}" for number in translated if rows[number][1] != "train"]
     if speech:

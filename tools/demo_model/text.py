@@ -3,7 +3,7 @@
 import collections
 import random
 
-from . import books, dialogues, game_voices, people, sentences, speeches, templates, wordnet, words
+from . import books, dialogues, game_voices, overlap, people, sentences, speeches, templates, wordnet, words
 
 
 def held_lines(settings, folder):
@@ -87,7 +87,8 @@ def is_wanted(source, text, shares):
 
 def gather(settings, folder):
     """(source, split, sentence) rows in a fixed order; a normalised sentence occurs once, and is
-    held out in every source or in none. `source_shares`: how much of a source is trained on."""
+    held out in every source or in none. `contained`: a row that contains a sentence which is held out
+    is held out, too. `source_shares`: how much of a source is trained on."""
     seen, held_share, elsewhere = set(), settings["held_share"], held_lines(settings, folder)
     rows = []
     for source, text, held in sources(settings, folder):
@@ -97,8 +98,10 @@ def gather(settings, folder):
         if key and key not in seen:
             seen.add(key)
             rows.append((source, sentences.split_of(text, held_share), text))
+    known = [text for _, split, text in rows if split == "held"] + sorted(elsewhere)
+    kept = overlap.Kept(known if settings.get("contained") else ())
     for source, split, text in rows:
-        split = "held" if sentences.normalise(text) in elsewhere else split
+        split = "held" if sentences.normalise(text) in elsewhere or kept.inside(text) else split
         if split == "held" or is_wanted(source, text, settings.get("source_shares", {})):
             yield source, split, text
 
