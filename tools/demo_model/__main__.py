@@ -44,7 +44,8 @@ def add_evaluate(commands):
     pack.add_argument("--out", required=True)
     evaluate.add_argument("--model", default="assets/demo-model")
     evaluate.add_argument("--device", default="cpu")
-    evaluate.add_argument("--peer", action="store_true", help="of pocketsphinx instead of the folder")
+    evaluate.add_argument("--peer", nargs="?", const="pocketsphinx", choices=("pocketsphinx", "whisper"),
+                          help="of this instead of the folder; whisper: Whisper base through faster-whisper")
     evaluate.add_argument("--noise", action="store_true", help="also with noise, cut in the middle, and without words")
     evaluate.add_argument("--recordings", help="zip of pack-recordings, instead of the folders above")
     evaluate.add_argument("--characters", help="zip of pack-people: also its held-out characters")

@@ -131,6 +131,10 @@ def pack(arguments):
 
 
 def captioner_of(arguments):
+    """Who is asked: the peer that --peer names, or the folder."""
+    if arguments.peer == "whisper":
+        from . import whisper_peer
+        return whisper_peer.Whisper(arguments.work)
     return Peer() if arguments.peer else Captioner(arguments.model, device=arguments.device)
 
 
