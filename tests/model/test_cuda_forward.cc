@@ -120,12 +120,12 @@ bool is_soft(const Engine& engine, TokenId token) {
          token == config.video_token_id;
 }
 
-// Whether each of `tokens`, generated after the prompt, has a logit as large as any other's up to
-// what bfloat16 leaves open: the whole sequence is computed again in one pass. What follows a soft
-// token cannot be appended, and is not looked at. `units`: how much more than one bfloat16 is left
-// open.
+// Whether each of `tokens`, generated after the prompt and `suffix`, has a logit as large as any
+// other's up to what bfloat16 leaves open: the whole sequence is computed again in one pass. What
+// follows a soft token cannot be appended, and is not looked at. `units`: how much more than one
+// bfloat16 is left open.
 void expect_greedy(Engine& engine, const ParityCase& prompt, std::vector<TokenId> tokens,
-                   double units = 2.0) {
+                   double units = 2.0, const std::vector<TokenId>& suffix = {}) {
   BOOST_TEST_REQUIRE(!tokens.empty());
   tokens.erase(std::find_if(tokens.begin(), tokens.end(),
                             [&](TokenId token) { return is_soft(engine, token); }),
@@ -133,12 +133,14 @@ void expect_greedy(Engine& engine, const ParityCase& prompt, std::vector<TokenId
   LogitsRecord record;
   const auto context = engine.new_context(record.sink());
   append_in_pieces(*context, prompt, kWhole, false);
+  context->append(suffix);
   context->append(tokens);
   context->flush().get();
   const auto vocabulary = static_cast<std::size_t>(engine.config().text.vocab_size);
   const double slack = units * distance(prompt.logits_bfloat16, prompt.logits).most;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const float* row = record.values.data() + (prompt.positions() - 1 + i) * vocabulary;
+    const std::size_t position = prompt.positions() + suffix.size() - 1 + i;
+    const float* row = record.values.data() + position * vocabulary;
     double best = -1e9;
     for (std::size_t id = 0; id < vocabulary; ++id) {
       const auto& suppressed = engine.generation_config().suppressed_token_ids;
@@ -346,6 +348,30 @@ BOOST_AUTO_TEST_CASE(forks_and_truncates_give_greedy_tokens) {
       expect_greedy(engine, prompt, context->generate(tokens(33)).get().tokens);
     }
   });
+}
+
+// A fork that closes its parent's prompt is computed in the same step and writes the same page.
+BOOST_AUTO_TEST_CASE(forks_in_the_step_of_their_prompt_give_greedy_tokens) {
+  for (const KvFormat kv : {KvFormat::kBf16, KvFormat::kFp8}) {
+    const double units = kv == KvFormat::kFp8 ? 2.0 * kKvUnitsMax : 2.0;
+    for_all_prompts(
+        [&](Engine& engine, const ParityCase& prompt) {
+          const auto busy = engine.new_context();
+          busy->append(std::vector<TokenId>(512, 7));  // until all of the rest is asked for
+          const auto parent = engine.new_context();
+          append_all(*parent, prompt);
+          const auto child = parent->fork();
+          const std::vector<TokenId> suffix(11, 9);
+          child->append(suffix);
+          auto said = child->generate(tokens(12));
+          const std::vector<TokenId> more(5, 8);
+          parent->append(more);
+          auto answered = parent->generate(tokens(12));
+          expect_greedy(engine, prompt, said.get().tokens, units, suffix);
+          expect_greedy(engine, prompt, answered.get().tokens, units, more);
+        },
+        {.model = {}, .kv = kv});
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_hundred_contexts_decode_in_one_step) {
