@@ -7,6 +7,8 @@ import tempfile
 import unittest
 import zlib
 
+import yaml
+
 from tools.demo_model import books, dialogues, overlap, sentences, split_check, templates, text, words
 
 
@@ -114,34 +116,49 @@ class SourcesTest(unittest.TestCase):
             text.sources = saved
         self.assertEqual(rows, [("novel", "held", "I have no idea."), ("novel", "train", "He left.")])
 
-    def test_a_row_that_contains_a_held_sentence_is_held(self):
-        kept = "He was not an ill disposed man"
-        rows = [("novel", f"{kept}, unless one knew him.", False), ("novel", "He was not ill.", False),
-                ("person-held", f"{kept}!", True)]
-        saved, text.sources = text.sources, lambda settings, folder: rows
+    def test_a_row_with_much_of_an_evaluated_sentence_is_held(self):
+        rows = [("novel", "He was not an ill-disposed young man, unless one knew him.", False),
+                ("novel", "He was not ill.", False)]
+        saved = text.sources, text.evaluated_texts
+        text.sources = lambda settings, folder: rows
+        text.evaluated_texts = lambda settings, folder: ["he was not an ill disposed young man"]
         try:
-            made = {contained: [split for _, split, _ in text.gather({"held_share": 0.0, "contained": contained},
-                                                                     pathlib.Path("."))] for contained in (True, False)}
+            made = [split for _, split, _ in text.gather({"held_share": 0.0}, pathlib.Path("."))]
         finally:
-            text.sources = saved
-        self.assertEqual(made, {True: ["held", "train", "held"], False: ["train", "train", "held"]})
+            text.sources, text.evaluated_texts = saved
+        self.assertEqual(made, ["held", "train"])
+
+    def test_nothing_is_evaluated_unless_the_settings_say_where(self):
+        self.assertEqual(list(text.evaluated_texts({}, pathlib.Path("."))), [])
 
 
 class OverlapTest(unittest.TestCase):
-    KEPT = overlap.Kept(["And then press the pound key.", "Thank you.", "He left at 3 with all of it!"])
+    KNOWN = overlap.Evaluated(["And then press the pound key.", "Thank you.", "He left at 3 with all of it on a train!"])
 
-    def test_sentences_are_found_inside_others_whatever_their_spelling(self):
-        self.assertEqual(self.KEPT.inside("Enter 5 and then press the pound key twice."), "and then press the pound key")
-        self.assertEqual(self.KEPT.inside("he left at three, with all of it"), "he left at three with all of it")
+    def test_whole_sentences_are_found_inside_others_whatever_their_spelling(self):
+        self.assertEqual(self.KNOWN.found_in("Enter 5 and then press the pound key twice."),
+                         "And then press the pound key.")
+        self.assertIsNotNone(self.KNOWN.found_in("he left at three, with all of it, on a train"))
 
-    def test_a_part_of_a_kept_sentence_and_a_short_one_do_not_count(self):
-        self.assertIsNone(self.KEPT.inside("He left at three with all of them."))
-        self.assertIsNone(self.KEPT.inside("Thank you very much for all of this."))
+    def test_a_run_of_eight_words_is_too_much_and_seven_are_not(self):
+        self.assertIsNotNone(self.KNOWN.found_in("They say he left at 3 with all of it."))
+        self.assertIsNone(self.KNOWN.found_in("They say he left at 3 with all of them."))
+
+    def test_short_phrases_are_everybodys(self):
+        self.assertIsNone(self.KNOWN.found_in("Thank you very much for all of this."))
 
     def test_check_split_names_them(self):
         rows = [("a", "train", "Now and then press the pound key."), ("b", "held", "And then press the pound key.")]
-        problem, = split_check.contained_problems(rows, {"people": ["And then press the pound key."]})
-        self.assertIn("evaluated by people", problem)
+        problem, = split_check.overlap_problems(rows, {"people": ["And then press the pound key."]})
+        self.assertIn("people", problem)
+
+    def test_the_built_tables_have_nothing_of_what_is_evaluated(self):
+        root = pathlib.Path(__file__).resolve().parents[2]
+        work = root / "build/demo_model/work4"
+        if not (work / "sentences.tsv").exists() or not (work / "queen.zip").exists():
+            self.skipTest(f"{work} has no tables: make them with fourth.yaml")
+        config = yaml.safe_load((root / "tools/demo_model/fourth.yaml").read_text(encoding="utf-8"))
+        self.assertEqual(split_check.check(config, work, root / "assets"), 0)
 
 
 if __name__ == "__main__":

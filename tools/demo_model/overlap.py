@@ -1,27 +1,33 @@
-"""Whether a training sentence contains a whole sentence that is kept for evaluation: a longer sentence of
-the same book, or a phrase with something before or after it. Equal sentences alone are too little to
-compare. Phrases of fewer words than WORDS_MIN are everybody's and do not count."""
+"""Whether a training sentence has much of a sentence that is evaluated in it: a longer sentence of the same
+book, or a phrase with something before or after it. Equal sentences alone are too little to compare.
+
+Too much is a run of RUN words, or the whole evaluated sentence if that has WORDS_MIN words or more; shorter
+phrases are everybody's."""
 
 from . import sentences
 
-WORDS_MIN = 6
+RUN, WORDS_MIN = 8, 6
 
 
-class Kept:
-    """Sentences kept for evaluation, found inside others by their first words."""
+class Evaluated:
+    """Evaluated sentences, found inside others by their runs of words."""
 
     def __init__(self, texts):
-        self.by_beginning = {}
+        self.runs = {}
         for text in texts:
             words = tuple(sentences.normalise(text).split())
-            if len(words) >= WORDS_MIN:
-                self.by_beginning.setdefault(words[:WORDS_MIN], set()).add(words)
+            size = min(len(words), RUN)
+            if size >= WORDS_MIN:
+                for at in range(len(words) - size + 1):
+                    self.runs[words[at:at + size]] = text
+        self.sizes = sorted({len(run) for run in self.runs})
 
-    def inside(self, text):
-        """The kept sentence that a text contains or is, in its normalised form, or None."""
+    def found_in(self, text):
+        """The evaluated sentence of which a text has too much, or None."""
         words = tuple(sentences.normalise(text).split())
-        for at in range(len(words) - WORDS_MIN + 1):
-            for kept in self.by_beginning.get(words[at:at + WORDS_MIN], ()):
-                if words[at:at + len(kept)] == kept:
-                    return " ".join(kept)
+        for size in self.sizes:
+            for at in range(len(words) - size + 1):
+                found = self.runs.get(words[at:at + size])
+                if found is not None:
+                    return found
         return None

@@ -2,11 +2,8 @@
 
 import json
 import pathlib
-import zipfile
 
-from . import game_voices, overlap, people, sentences, store, text
-
-EVALUATION_TEXTS = {"english.zip": 3, "translation.zip": 3}      # set -> the column of items.tsv with the English text
+from . import evaluated, game_voices, overlap, sentences, store, text
 
 
 def sentence_problems(rows, held_elsewhere):
@@ -22,11 +19,12 @@ def sentence_problems(rows, held_elsewhere):
     return out
 
 
-def contained_problems(rows, kept_elsewhere):
-    """Rows of training that contain a sentence which is evaluated, as a part of a longer one."""
-    kept = {name: overlap.Kept(lines) for name, lines in kept_elsewhere.items()}
-    found = ((name, line, one.inside(line)) for _, split, line in rows if split == "train" for name, one in kept.items())
-    return [f"evaluated by {name}, but a part of {line!r}: {inside}" for name, line, inside in found if inside]
+def overlap_problems(rows, evaluated_texts):
+    """Rows of training that have much of an evaluated sentence in them (see overlap.py)."""
+    known = {name: overlap.Evaluated(lines) for name, lines in evaluated_texts.items()}
+    found = ((name, line, one.found_in(line)) for _, split, line in rows if split == "train"
+             for name, one in known.items())
+    return [f"{line!r} has much of what {name} evaluates: {item!r}" for name, line, item in found if item is not None]
 
 
 def store_problems(rows, folder, held_speakers):
@@ -44,12 +42,6 @@ def store_problems(rows, folder, held_speakers):
     return out
 
 
-def zip_texts(path, column):
-    """A column of items.tsv of an evaluation set."""
-    with zipfile.ZipFile(path) as archive:
-        return [line.split("\t")[column] for line in archive.read("items.tsv").decode().splitlines()]
-
-
 def held_speakers(settings, work):
     """Numbers of the held-out voices and characters, as the stores have them."""
     names = sorted(path.stem for path in (work / "kokoro" / "voices").glob("*.bin") if path.stem[0] in "ab")
@@ -60,16 +52,8 @@ def held_speakers(settings, work):
 
 def held_elsewhere(config, work, root):
     """name -> sentences that no table may train on: evaluation sets, samples, people, other splits."""
-    out = {name: zip_texts(root / "evaluation" / name, column) for name, column in EVALUATION_TEXTS.items()}
-    out["parallel.tsv"] = [row[0] for row in text.parallel_lines(work / "parallel.tsv") if row[4] != "train"]
-    folder = work / config["text"]["evaluation_people"]
-    out["recordings of people"] = list(people.sentences_of(folder)) if folder.exists() else []
-    for path in (root / "samples").glob("*.txt"):
-        out[path.name] = path.read_text(encoding="utf-8").replace("?", ".").split(".")
-    held = set(config["text"]["held_characters"])
-    out["held-out characters"] = [line for _, character, line in game_voices.read_table(
-        work / config["text"]["people"]) if character in held]
-    return out
+    held = [row[0] for row in text.parallel_lines(work / "parallel.tsv") if row[4] != "train"]
+    return {"parallel.tsv": held} | evaluated.sets(config["text"], work, root)
 
 
 def check(config, work, root, speech=None):
@@ -77,8 +61,8 @@ def check(config, work, root, speech=None):
     rows = text.read(work / "sentences.tsv")
     elsewhere = held_elsewhere(config, work, root)
     problems = sentence_problems(rows, elsewhere)
-    if config["text"].get("contained"):
-        problems += contained_problems(rows, elsewhere)
+    if config["text"].get("evaluated"):
+        problems += overlap_problems(rows, evaluated.sets(config["text"], work, root))
     translated = text.translations(rows, work / "parallel.tsv")
     problems += [f"translation of a held row: {rows[number][2]}" for number in translated if rows[number][1] != "train"]
     if speech:

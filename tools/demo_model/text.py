@@ -1,9 +1,10 @@
 """`make-text`: one table of sentences from all text sources, split before any synthesis."""
 
 import collections
+import pathlib
 import random
 
-from . import books, dialogues, game_voices, overlap, people, sentences, speeches, templates, wordnet, words
+from . import books, dialogues, evaluated, game_voices, overlap, people, sentences, speeches, templates, wordnet, words
 
 
 def held_lines(settings, folder):
@@ -65,12 +66,14 @@ def sources(settings, folder):
 
 
 def wider_sources(settings, folder):
-    """The same of what came with the third run; `spoken`: sentences of each template."""
-    maker = templates.Templates(random.Random(settings["seed"] + 1), "spoken_templates.txt")
-    for held, text in maker.make(settings["spoken"], settings["held_template_share"]):
-        text = sentences.clean(text, words_min=1)
-        if text:
-            yield "spoken-held" if held else "spoken", text, held
+    """The same of what came with the third run; `spoken`: sentences of each template, of the files
+    `spoken_files`."""
+    for file in settings.get("spoken_files", ("spoken_templates.txt",)):
+        maker = templates.Templates(random.Random(settings["seed"] + 1), file)
+        for held, text in maker.make(settings["spoken"], settings["held_template_share"]):
+            text = sentences.clean(text, words_min=1)
+            if text:
+                yield "spoken-held" if held else "spoken", text, held
     for source, text in (*dialogues.game(folder / settings["books"]), *dialogues.talk(folder / settings["talk"]),
                          *books.all_of(settings, folder),
                          *words.make(random.Random(settings["seed"] + 2), folder, folder / settings["wordnet"],
@@ -85,10 +88,17 @@ def is_wanted(source, text, shares):
     return sentences.share_of(text, "wanted") < share
 
 
+def evaluated_texts(settings, folder):
+    """Every text of the evaluation sets under the folder `evaluated`; none without it."""
+    if "evaluated" in settings:
+        for lines in evaluated.sets(settings, folder, pathlib.Path(settings["evaluated"])).values():
+            yield from lines
+
+
 def gather(settings, folder):
     """(source, split, sentence) rows in a fixed order; a normalised sentence occurs once, and is
-    held out in every source or in none. `contained`: a row that contains a sentence which is held out
-    is held out, too. `source_shares`: how much of a source is trained on."""
+    held out in every source or in none. `evaluated`: the folder of the evaluation sets; a row with
+    much of their sentences in it is held out, too. `source_shares`: how much of a source is trained on."""
     seen, held_share, elsewhere = set(), settings["held_share"], held_lines(settings, folder)
     rows = []
     for source, text, held in sources(settings, folder):
@@ -98,10 +108,9 @@ def gather(settings, folder):
         if key and key not in seen:
             seen.add(key)
             rows.append((source, sentences.split_of(text, held_share), text))
-    known = [text for _, split, text in rows if split == "held"] + sorted(elsewhere)
-    kept = overlap.Kept(known if settings.get("contained") else ())
+    measured = overlap.Evaluated(evaluated_texts(settings, folder))
     for source, split, text in rows:
-        split = "held" if sentences.normalise(text) in elsewhere or kept.inside(text) else split
+        split = "held" if sentences.normalise(text) in elsewhere or measured.found_in(text) else split
         if split == "held" or is_wanted(source, text, settings.get("source_shares", {})):
             yield source, split, text
 
