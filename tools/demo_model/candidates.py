@@ -7,7 +7,7 @@ import time
 import numpy
 import torch
 
-from . import errors, quiet, scene_evaluation, sprites, store, voice_change
+from . import errors, scene_evaluation, sprites, store, voice_change
 
 SEED = 4242                       # other scenes and sounds than those of the evaluation
 SCENES, SOUND_HOURS, MUSIC = 96, 0.05, 24
@@ -68,6 +68,7 @@ class Choice:
         person, spoken = (watch.held.get(name, [])[:number] for name in ("held-person", "held"))
         self.recordings = {"person": person, "held": spoken[:number // 2], "machine": with_machines(spoken[number // 2:])}
         generator = numpy.random.default_rng(SEED)
+        from . import quiet   # scipy and soundfile, which training itself does without
         sounds = [samples for _, samples in (*quiet.made(generator, SOUND_HOURS), *quiet.made_music(MUSIC, SEED))]
         self.sounds = [samples for samples in sounds if len(samples) <= 15 * store.RATE_HZ]
         if sprite_file is not None:
