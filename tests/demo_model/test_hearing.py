@@ -21,10 +21,26 @@ class Kinds(unittest.TestCase):
         self.torch, self.step, self.trainer = torch, step, trainer
 
     def test_each_kind_has_its_share(self):
-        one = types.SimpleNamespace(changed_share=0.25)
+        import random
+        one = types.SimpleNamespace(changed_share=0.25, turns=random.Random(1))
         found = [self.trainer.Trainer.kind(one, 0.8) for _ in range(4000)]
         for kind, share in ((self.step.LIGHT, 0.2), (self.step.DISTURBED, 0.6), (self.step.CHANGED, 0.2)):
             self.assertAlmostEqual(found.count(kind) / len(found), share, delta=0.03)
+
+    def test_scenes_come_as_often_as_wanted_and_at_the_same_steps_everywhere(self):
+        import random
+        settings = {"examples": {"scene_share": 0.4, "scene_share_late": 0.1}}
+
+        def one(seed):
+            return types.SimpleNamespace(settings=settings, turns=random.Random(seed), short=types.SimpleNamespace(value=0),
+                                         batches=[iter(["speech"] * 4000), iter(["scenes"] * 4000)])
+        first, second, short = one(5), one(5), one(5)
+        short.short.value = 1
+        for part, share in ((0.2, 0.4), (0.7, 0.1)):
+            turns = [[self.trainer.Trainer.next_batch(each, part) for _ in range(2000)] for each in (first, second)]
+            self.assertEqual(*turns)
+            self.assertAlmostEqual(turns[0].count("scenes") / 2000, share, delta=0.04)
+        self.assertEqual({self.trainer.Trainer.next_batch(short, 0.2) for _ in range(50)}, {"speech"})
 
     def test_slow_steps_halve_the_changed_voices_until_there_are_none(self):
         said = []

@@ -72,6 +72,19 @@ class Losses(unittest.TestCase):
             self.assertGreater(one.item(), 0.5)
             self.assertAlmostEqual(one.item(), other.item(), places=4)
 
+    def test_a_batch_without_examples_has_the_shape_and_runs(self):
+        shape = self.batches.Shape(4, 40, 20, 64)
+        batch = {name: self.torch.from_numpy(array)
+                 for name, array in self.batches.collate([], [], self.layout, shape).items()}
+        full = self.batch(4, max(40, self.width()), 20, 64)
+        self.assertEqual({name: (tensor.dtype, tensor.dim()) for name, tensor in batch.items()},
+                         {name: (tensor.dtype, tensor.dim()) for name, tensor in full.items()})
+        self.assertEqual(batch["tokens"].shape, (4, 40))
+        self.step.settings = self.step.settings | {"lost": []}
+        heard = self.step.heard(batch, 20, 0)
+        letters = self.step.speech(batch, heard)[1]
+        self.assertEqual(letters.shape[:2], (20, 4))
+
     def test_dropout_changes_what_speech_teaches_and_nothing_else(self):
         torch = self.torch
         sizes = (2, self.width(), 20, 14)

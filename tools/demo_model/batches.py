@@ -193,12 +193,10 @@ class SceneBatches:
         return collate_scenes(chosen, self.layout)
 
 
-def stream(planner, layout, settings, seed, is_short, scenes=None, scene_share=None):
-    """Batches without end. is_short(): whether short examples are wanted now; then there are no
-    scenes either. scene_share(): how often a batch of pictures follows another, if not as in the settings."""
-    scene_share = scene_share or (lambda: settings["scene_share"])
-    chooser, filler = random.Random(seed), Filler(shapes(settings["tokens_per_batch"]))
-    pictures = SceneBatches(scenes, layout, settings["scene_tokens_per_batch"], chooser) if scenes else None
+def speech_stream(planner, layout, settings, seed, is_short, budget):
+    """Batches of speech of about `budget` positions, without end. is_short(): whether short examples are
+    wanted now."""
+    chooser, filler = random.Random(seed), Filler(shapes(budget))
     while True:
         example = planner.make(chooser, is_short())
         row = layout.speech_row(example)
@@ -206,5 +204,10 @@ def stream(planner, layout, settings, seed, is_short, scenes=None, scene_share=N
         if full:
             shape, items = full
             yield collate([item[0] for item in items], [item[1] for item in items], layout, shape)
-            while pictures and not is_short() and chooser.random() < scene_share():
-                yield pictures.next()
+
+
+def scene_stream(scenes, layout, seed, budget):
+    """Batches of pictures of about `budget` positions, without end."""
+    pictures = SceneBatches(scenes, layout, budget, random.Random(seed))
+    while True:
+        yield pictures.next()

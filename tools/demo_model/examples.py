@@ -12,7 +12,7 @@ import numpy
 from . import frames, sentences, store
 
 RATE = store.RATE_HZ
-WORD_TOLERANCE = RATE // 50       # a word counts as spoken up to 20 ms before its computed end
+WORD_TOLERANCE = RATE // 20       # a word counts as spoken up to 50 ms before its computed end
 PAUSE_OF_MARK = RATE // 4         # a mark after the last word is heard only in a pause this long
 TRANSCRIBE, DIRECT, FOLLOW_UP = "transcribe", "direct", "follow up"   # what the model is asked for
 ABBREVIATION = re.compile(r"\w\.\w\.$")

@@ -137,12 +137,16 @@ class Graphs:
         self.step, self.clear = step, clear
         self.recorder, self.buckets = Recorder(step.device), {}
 
-    def speech(self, batch, host, kind, letter_weight):
+    def speech_bucket(self, batch, host):
+        """The bucket of the batch's shape, recorded with this batch if it is new."""
         key = (tuple(batch["tokens"].shape), int(host["frame_places"]), tuple(batch["labels"].shape))
         if key not in self.buckets:
             self.buckets[key] = SpeechBucket(self.step, self.recorder, batch, int(host["frame_places"]))
             self.clear()
-        return self.buckets[key].run(batch, host, kind, letter_weight)
+        return self.buckets[key]
+
+    def speech(self, batch, host, kind, letter_weight):
+        return self.speech_bucket(batch, host).run(batch, host, kind, letter_weight)
 
     def scenes(self, batch, host, thing_weight):
         columns = int(host["columns"])

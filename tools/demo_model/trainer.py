@@ -4,6 +4,7 @@ import collections
 import math
 import os
 import pathlib
+import random
 import threading
 import time
 
@@ -26,25 +27,33 @@ STEPS_OF_RECORDING = 1500       # at first, steps wait for graphs to be recorded
 MEMORY_FOR_STEPS = 40 << 30     # bytes of the device that samples must leave
 
 
-class Stream(IterableDataset):
-    """Batches for one process; every worker has its own seed. scene_share: a shared number, read anew
-    for each batch."""
+class Tensors(IterableDataset):
+    """Batches for one process; every worker has its own seed. make: seed -> batches without end."""
 
-    def __init__(self, planner, layout, settings, seed, short, news, scene_share, pictures=None):
-        self.planner, self.layout, self.settings, self.news = planner, layout, settings, news
-        self.seed, self.short, self.scene_share, self.pictures = seed, short, scene_share, pictures
+    def __init__(self, make, seed):
+        self.make, self.seed = make, seed
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
-        seed = self.seed * 100 + (worker.id if worker else 0)
-        scenes = None
-        if self.pictures:
-            from .pictures import Scenes
-            scenes = Scenes(self.pictures)
-        for batch in batches.stream(self.planner, self.layout, self.settings, seed,
-                                    lambda: bool(self.short.value), scenes, lambda: self.scene_share.value):
-            self.news.apply(self.planner)
+        for batch in self.make(self.seed * 100 + (worker.id if worker else 0)):
             yield {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def spoken(planner, layout, settings, short, news, budget):
+    """seed -> batches of speech, of what is known to lie on the device."""
+    def make(seed):
+        for batch in batches.speech_stream(planner, layout, settings, seed, lambda: bool(short.value), budget):
+            news.apply(planner)
+            yield batch
+    return make
+
+
+def painted(folder, layout, budget):
+    """seed -> batches of pictures from the folder that make-pictures wrote."""
+    def make(seed):
+        from .pictures import Scenes
+        yield from batches.scene_stream(Scenes(folder), layout, seed, budget)
+    return make
 
 
 class Trainer:
@@ -61,17 +70,21 @@ class Trainer:
         held = {path.parent.name: self.load_held(path.parent, rows)
                 for path in sorted(pathlib.Path(speech).glob(f"{arrivals.HELD}*/index.npz"))}
         self.short = Value("b", 1, lock=False)
-        self.scene_share = Value("d", self.settings["examples"].get("scene_share", 0.0), lock=False)
         news = arrivals.News(self.out / f"stores-{self.rank}.txt")
-        planner = examples.Planner(self.index, [row[2] for row in rows], self.settings["examples"],
+        settings = self.settings["examples"]
+        planner = examples.Planner(self.index, [row[2] for row in rows], settings,
                                    text.translations(rows, pathlib.Path(work) / "parallel.tsv"))
-        stream = Stream(planner, self.layout, self.settings["examples"], config["seed"] * 100 + self.rank,
-                        self.short, news, self.scene_share, pictures)
-        workers = self.settings["loader_processes"]
-        loader = iter(DataLoader(stream, batch_size=None, num_workers=workers, pin_memory=False,
-                                 prefetch_factor=4 if workers else None))
+        # A step is of one kind on all processes, and they share its positions.
+        streams = [(spoken(planner, self.layout, settings, self.short, news, settings["tokens_per_batch"] // self.world),
+                    self.settings["loader_processes"])]
+        if pictures:
+            streams.append((painted(pictures, self.layout, settings["scene_tokens_per_batch"] // self.world),
+                            min(2, self.settings["loader_processes"])))
+        loaders = [self.loader(Tensors(make, (config["seed"] * 100 + self.rank) * 10 + place), workers)
+                   for place, (make, workers) in enumerate(streams)]
+        self.turns = random.Random(config["seed"])      # the same on all processes
         self.start_device()
-        self.batches = Ahead(loader, self.device) if self.cuda else InTime(loader)
+        self.batches = [Ahead(loader, self.device) if self.cuda else InTime(loader) for loader in loaders]
         torch.manual_seed(config["seed"])
         self.network = Decoder(config["model"], tokenizer.get_vocab_size(), len(batches.LETTERS)).to(self.device)
         self.weights = FlatWeights(self.network, torch.bfloat16 if self.cuda else torch.float32, self.settings)
@@ -93,10 +106,17 @@ class Trainer:
                  f"{sum(p.numel() for _, p in self.network.published()) / 1e6:.2f} M parameters, {self.world} processes")
         if self.room:
             arrivals.Arrivals(speech, self.index, flat, news, self.say)
+        if self.graphs:
+            self.record(settings["tokens_per_batch"] // self.world)
 
     def say(self, line):
         if self.rank == 0:
             print(f"{time.time() - self.started:7.1f} s  {line}", flush=True)
+
+    @staticmethod
+    def loader(batches_of_tensors, workers):
+        return iter(DataLoader(batches_of_tensors, batch_size=None, num_workers=workers, pin_memory=False,
+                               prefetch_factor=4 if workers else None))
 
     def start_device(self):
         if self.cuda:
@@ -108,9 +128,9 @@ class Trainer:
             distributed.init_process_group("nccl" if self.cuda else "gloo")
 
     def load_held(self, folder, rows):
-        """(samples, text) of the store's recordings that this process scores."""
+        """(samples, text) of the store's recordings."""
         index = store.Index([folder])
-        numbers = range(self.rank, min(len(index), self.settings["held_number"]), self.world)
+        numbers = range(min(len(index), self.settings["held_number"]))
         return [(index.read(number), rows[index.sentence[number]][2]) for number in numbers]
 
     def load_samples(self):
@@ -145,11 +165,19 @@ class Trainer:
         self.say(f"steps: {'recorded as graphs' if self.graphs else 'plain'}, layers: "
                  f"{'compiled' if run_layer else 'as they are'}")
 
+    def record(self, budget):
+        """Records every shape of speech before the first step: later each process would wait for the others."""
+        started = time.time()
+        for shape in batches.shapes(budget):
+            host = {name: torch.from_numpy(array) for name, array in batches.collate([], [], self.layout, shape).items()}
+            self.graphs.speech_bucket({name: tensor.to(self.device) for name, tensor in host.items()}, host)
+        self.say(f"shapes of speech recorded in {time.time() - started:.0f} s")
+
     # one step
 
     def kind(self, share):
-        """How a batch is heard, when so many are disturbed. Of the host's generator: nobody waits."""
-        chance, other = torch.rand(2).tolist()
+        """How a batch is heard, when so many are disturbed; the same on all processes."""
+        chance, other = self.turns.random(), self.turns.random()
         if chance >= share:
             return LIGHT
         return CHANGED if other < self.changed_share else DISTURBED
@@ -191,11 +219,15 @@ class Trainer:
         late = "" if part < 0.5 else "_late"
         return share, self.settings["letter_weight" + late], self.settings.get("thing_weight" + late, 0.0)
 
-    def begin_second_half(self, part):
-        """Shows fewer scenes, which are learnt before speech is."""
-        examples_settings = self.settings["examples"]
-        if part >= 0.5 and "scene_share_late" in examples_settings:
-            self.scene_share.value = examples_settings["scene_share_late"]
+    def next_batch(self, part):
+        """Of speech, or of scenes as often as the settings say; fewer in the second half, because they are
+        learnt before speech is."""
+        settings = self.settings["examples"]
+        share = settings.get("scene_share", 0.0)
+        if part >= 0.5:
+            share = settings.get("scene_share_late", share)
+        scenes = self.turns.random() < share and len(self.batches) > 1 and not self.short.value
+        return next(self.batches[1 if scenes else 0])
 
     def leave_short(self, part, letter):
         """Leaves the short examples when the letters are heard, or when their time is over."""
@@ -230,7 +262,6 @@ class Trainer:
         while True:
             if self.weights.steps % 20 == 0:
                 part = (self.shared_clock(limit_s) - begun) / (1 - begun)
-                self.begin_second_half(part)
                 if self.means is not None:
                     self.means.add(part, self.weights.master, self.weights.average)
                 if part >= 1:
@@ -240,7 +271,7 @@ class Trainer:
                 if int(part * self.settings["evaluations"]) > evaluated:
                     evaluated = int(part * self.settings["evaluations"])
                     self.evaluate(self.settings["watched_number"], show=0)
-            host, batch = next(self.batches)
+            host, batch = self.next_batch(part)
             entropy, heard = self.learn(host, batch, *self.shares(part))
             norm = self.weights.step(self.rate(part))
             letter = letter if heard is None else heard

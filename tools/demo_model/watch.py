@@ -12,7 +12,7 @@ WIDTHS = 32      # positions are rounded up to a multiple: each new shape costs 
 
 
 class Watch:
-    """held: store's name -> (samples int16, text) recordings of this process; say: prints a line."""
+    """held: store's name -> (samples int16, text) recordings, the same on all processes; say: prints a line."""
 
     def __init__(self, network, layout, held, device, say):
         self.network, self.layout, self.held, self.device, self.say = network, layout, held, device, say
@@ -81,7 +81,9 @@ class Watch:
 
     def score(self, number, show=0):
         """Word error rate over all processes on `number` recordings of each store and process."""
-        for name, recordings in self.held.items():
+        rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+        for name, every in self.held.items():
+            recordings = every[rank::world]
             mine, counts = recordings[:number], torch.zeros(2, device=self.device)
             for (_, wanted), heard in zip(mine, self.hear_all([samples for samples, _ in mine])):
                 counts += torch.tensor(errors.count(wanted, heard), device=self.device)

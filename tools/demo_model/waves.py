@@ -224,6 +224,7 @@ def backgrounds(waves, has_words, level, noise_low):
     rows, samples = waves.shape
     device = waves.device
     noise = coloured_noise(rows, samples, device)
+    noise = changed(noise, 0.2, torch.randn_like)          # white, as amplifiers make it
     noise = changed(noise, 0.1, lambda part: hum(len(part), samples, device))
     return babble(torch.addcmul(waves, noise, level * decibels(noise_low, -2, rows, device)), has_words, level)
 
