@@ -42,6 +42,17 @@ class Kinds(unittest.TestCase):
             self.assertAlmostEqual(turns[0].count("scenes") / 2000, share, delta=0.04)
         self.assertEqual({self.trainer.Trainer.next_batch(short, 0.2) for _ in range(50)}, {"speech"})
 
+    def test_each_of_several_processes_sees_its_own_gpu(self):
+        import os
+        from unittest import mock
+        for visible, local, wanted in (("", None, "0"), ("", "1", "1"), ("2,5", "1", "5"), ("3", None, "3")):
+            given = {"CUDA_VISIBLE_DEVICES": visible} | ({"LOCAL_RANK": local} if local else {})
+            with mock.patch.dict(os.environ, given):
+                if local is None:
+                    os.environ.pop("LOCAL_RANK", None)
+                self.trainer.see_one_device()
+                self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], wanted)
+
     def test_slow_steps_halve_the_changed_voices_until_there_are_none(self):
         said = []
         one = types.SimpleNamespace(changed_share=0.2, settings={"step_ms_max": 38}, say=said.append)

@@ -66,6 +66,7 @@ def parser():
     speech.add_argument("--out", required=True)
     speech.add_argument("--seconds", type=float, help="stop after this time")
     speech.add_argument("--first-seconds", type=float, help="Kokoro on all devices but the last stops after this time")
+    speech.add_argument("--last-seconds", type=float, help="and on the last one after this time; engines go on")
     speech.add_argument("--devices", nargs="+", default=["cpu"])
     speech.add_argument("--split", choices=("train", "held"), default="train")
     train = commands.add_parser("train", help="train by the clock; start with torchrun for several GPUs")
@@ -228,7 +229,8 @@ def run(arguments, config, work):
     elif command == "make-speech":
         from . import speech
         made = speech.make(config["speech"], work, arguments.out, arguments.seconds,
-                           tuple(arguments.devices), arguments.split, arguments.first_seconds)
+                           tuple(arguments.devices), arguments.split, arguments.first_seconds,
+                           arguments.last_seconds)
         return 0 if made else 1
     elif command in TRAINING_COMMANDS:
         run_training(arguments, config, work)

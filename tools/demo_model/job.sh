@@ -1,16 +1,17 @@
 #!/bin/bash
 # A whole run in the background on a machine with GPUs and no network: pictures and speech are made,
-# and the network is trained until DEADLINE (seconds since 1970). Training begins after about FIRST_S
-# seconds of speech; the last one of DEVICES and the idle cores go on speaking until SPEECH_S, and what
-# they make joins. Start it in the repository root:
+# and the network is trained on the first GPUS of DEVICES until DEADLINE (seconds since 1970). All of
+# DEVICES speak for FIRST_S seconds, the last one until LAST_S and the idle cores until SPEECH_S; training
+# begins at TRAIN_S with what is there, and the rest joins. Start it in the repository root:
 #   DEADLINE=$(($(date +%s) + 1500)) setsid bash tools/demo_model/job.sh CARRIED RUN > RUN.log 2>&1 &
-# CARRIED holds what `pack` packed (A and B together, D any time later); RUN is made; RUN/out/checkpoint is what comes of
-# it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
+# CARRIED holds what `pack` packed (A and B together, D any time later); RUN is made; RUN/out/checkpoint
+# is what comes of it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
 # In the last EVALUATE_S seconds the best of several means of weights is chosen (RUN/out/candidates has
 # all in int8), and RUN/out/eval gets what it says of the evaluation sets.
 # Training starts from CARRIED/demo-model, or from assets/demo-model once that is there.
 CARRIED=$(realpath "$1") RUN=$2 ORIGIN=$PWD
 SPEECH_S=${SPEECH_S:-450} FIRST_S=${FIRST_S:-100} PICTURE_S=${PICTURE_S:-80} GPUS=${GPUS:-1}
+LAST_S=${LAST_S:-$SPEECH_S} TRAIN_S=${TRAIN_S:-$((FIRST_S - 8))}
 PICTURE_PROCESSES=${PICTURE_PROCESSES:-8} EVALUATE_S=${EVALUATE_S:-140}
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NCCL_NVLS_ENABLE=0 TORCH_SYMM_MEM_DISABLE_MULTICAST=1
 export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True   # batches of many sizes
@@ -18,6 +19,7 @@ mkdir -p "$RUN/work/kokoro/voices" "$RUN/work/debroot" "$RUN/site"
 RUN=$(realpath "$RUN")
 cp -r "$ORIGIN/tools" "$RUN/"                # the tree may change under us
 cd "$RUN" || exit 1
+kids() { for kid in $(cat /proc/"$1"/task/*/children 2> /dev/null); do kids "$kid"; echo "$kid"; done; }   # all that it started
 running() { for pid in "$@"; do [ -e "/proc/$pid" ] && echo "$pid"; done; }
 ln -sfn work/debroot debroot
 echo "start $(date +%T), deadline $(date -d "@$DEADLINE" +%T), $(nproc --all) cores, $GPUS GPUs"
@@ -39,12 +41,13 @@ import numpy
 for name, styles in numpy.load("work/voices16.npz").items():
     styles.astype(numpy.float32).tofile(f"work/kokoro/voices/{name}.bin")
 END
-CONFIG=${CONFIG:-tools/demo_model/third.yaml}
+CONFIG=${CONFIG:-tools/demo_model/fourth.yaml}
 made() { python3 -m tools.demo_model --config "$CONFIG" --work work "$@"; }
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training
 BEGUN=$(date +%s)
-(OMP_NUM_THREADS=2 made make-speech --out speech --seconds "$SPEECH_S" --first-seconds "$FIRST_S" --devices $DEVICES) > speech.log 2>&1 &
+(OMP_NUM_THREADS=2 made make-speech --out speech --seconds "$SPEECH_S" --first-seconds "$FIRST_S" \
+  --last-seconds "$LAST_S" --devices $DEVICES) > speech.log 2>&1 &
 SPEECH=$!
 (made compile-layers) > compile.log 2>&1 & FIRST=$!
 (OMP_NUM_THREADS=2 made make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]}) > held.log 2>&1 & FIRST+=" $!"
@@ -56,8 +59,8 @@ until [ -e "$START/model.safetensors" ]; do sleep 1; done
 mkdir -p start-hf; cp "$START"/*.json "$START/model.safetensors" start-hf/
 made grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
 ready() { ls speech/kokoro-*/index.npz speech/background-*/index.npz speech/person/index.npz > /dev/null 2>&1; }
-until { [ $(($(date +%s) - BEGUN)) -ge $((FIRST_S - 8)) ] && [ -z "$(running $FIRST)" ] && ready; } ||
-      [ $(($(date +%s) - BEGUN)) -ge $((FIRST_S + 80)) ] || [ -z "$(running $SPEECH)" ]; do sleep 1; done
+until { [ $(($(date +%s) - BEGUN)) -ge "$TRAIN_S" ] && [ -z "$(running $FIRST)" ] && ready; } ||
+      [ $(($(date +%s) - BEGUN)) -ge $((TRAIN_S + 90)) ] || [ -z "$(running $SPEECH)" ]; do sleep 1; done
 tail -n 2 speech.log held.log pictures.log compile.log; du -sh speech scenes; free -g | head -n 2
 ready || { echo "there is no speech, no sound without words or nobody's recordings: see speech.log"; wait $SPEECH; }
 PICTURES=""
@@ -78,18 +81,18 @@ TRAINED=$((DEADLINE - EVALUATE_S))
 train() {  # train CONFIG PROCESSES RESUME [--plain]; ends it when nothing was said for three minutes
   local run="-m torch.distributed.run --nproc_per_node $2"
   [ "$2" = 1 ] && run=""
-  setsid python3 $run -m tools.demo_model --config "$1" --work work train --speech speech --out out \
+  python3 $run -m tools.demo_model --config "$1" --work work train --speech speech --out out \
     --seconds $((TRAINED - $(date +%s))) --resume "$3" $PICTURES $4 &
   local pid=$!
   while [ -n "$(running $pid)" ]; do
     sleep 2
     if [ $(($(date +%s) - $(stat -L -c %Y /proc/$$/fd/1))) -gt 180 ] || [ $(date +%s) -gt $((TRAINED + EVALUATE_S / 2)) ]; then
-      echo "training says nothing any more, or took too long to end"; kill -9 -- -$pid; sleep 1
+      echo "training says nothing any more, or took too long to end"; kill -9 $pid $(kids $pid); sleep 1
     fi
   done
   wait $pid; }
 FROM=start
-for WAY in "$CONFIG $GPUS" "simple.yaml $GPUS" "simple.yaml 1 --plain"; do      # what fails is tried again in a simpler way
+for WAY in "$CONFIG $GPUS" "$CONFIG 1" "simple.yaml 1" "simple.yaml 1 --plain"; do      # what fails is tried again in a simpler way
   set -- $WAY
   train $1 $2 $FROM $3 && break
   [ $((TRAINED - $(date +%s))) -gt 60 ] || break

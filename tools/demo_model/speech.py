@@ -179,14 +179,15 @@ def kokoro_jobs(settings, work, out, limit_s, first_s, devices, split):
             for share, device in ((share, devices[share % len(devices)]) for share in range(shares))]
 
 
-def make(settings, work, out, limit_s=None, devices=("cpu",), split="train", first_s=None):
+def make(settings, work, out, limit_s=None, devices=("cpu",), split="train", first_s=None, last_s=None):
     """Runs all workers and waits; stores are OUT/kokoro-K, OUT/ENGINE-K, OUT/background-K, OUT/person
     and OUT/held-person, or OUT/held, a few held-out sentences that training is watched with. Every
-    store grows while it is made, so that training can read along (store.Writer.flush)."""
+    store grows while it is made, so that training can read along (store.Writer.flush). Kokoro stops on
+    the last device after last_s, if that is given."""
     work, out = pathlib.Path(work), pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    jobs = kokoro_jobs(settings, work, out, limit_s, first_s, devices, split)
+    jobs = kokoro_jobs(settings, work, out, last_s or limit_s, first_s, devices, split)
     if split == "train":
         jobs += cpu_jobs(settings, work, out, limit_s)
     workers = [context.Process(target=job, args=arguments) for job, arguments in jobs]

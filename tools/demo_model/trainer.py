@@ -120,7 +120,7 @@ class Trainer:
 
     def start_device(self):
         if self.cuda:
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+            self.device = torch.device("cuda", 0)        # see `see_one_device`
             torch.cuda.set_device(self.device)
         else:
             self.device = torch.device("cpu")
@@ -378,10 +378,19 @@ class Report:
         return step_ms
 
 
+def see_one_device():
+    """Each process of several sees its own GPU alone, as number 0: what was compiled for that number is
+    found in the compiler's cache by all of them. Before anything asks for a GPU."""
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[local] if visible else str(local)
+
+
 def main(config, work, speech, out, tokenizer_path, limit_s, resume=None, pictures=None, plain=False):
     """Entry point of one process."""
     from tokenizers import Tokenizer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    see_one_device()
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     pathlib.Path(out).mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, work, speech, out, tokenizer, resume, pictures, plain)
