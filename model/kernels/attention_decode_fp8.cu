@@ -550,7 +550,7 @@ cudaError_t launch_rows(const Attention& work, const RotateAndStore& rotate, con
                                      .shared_bytes = sizeof(Shared<kDim, kColumns>)},
                                     stream, work, rotate, rows.list, rows.count, partial);
   if (status != cudaSuccess) return status;
-  return launch_join<SplitCount>(work, rows, partial, stream);
+  return decode::launch_combine<SplitCount, Join>(work, rows, partial, stream);
 }
 
 }  // namespace

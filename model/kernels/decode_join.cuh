@@ -109,31 +109,12 @@ __device__ inline void join_splits(const decode::Partial& partial, std::size_t h
   decode::store_pair(out + dim + 2, make_float2(sum.z * share, sum.w * share));
 }
 
-// A block a row of the list and query head, four dims a thread. Count::of(row) is its number of
-// splits.
-template <typename Count>
-__global__ void join_kernel(const Attention work, const int* list, const decode::Partial partial) {
-  let_next_kernel_start();
-  const int listed = list == nullptr ? static_cast<int>(blockIdx.x) : list[blockIdx.x];
-  const std::size_t row = static_cast<std::size_t>(max(listed, 0));
-  const int splits = Count::of(work.rows[row]);
-  wait_for_previous_kernels();
-  if (listed < 0 || splits < 2) return;
-  const int dim = work.kv.head_dim;
-  join_splits(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits, dim,
-              static_cast<int>(threadIdx.x) * 4, work.out + (row * work.heads + blockIdx.y) * dim);
-}
-
-// Enqueues it, if the blocks that attend leave it to do: where they have no counters.
-template <typename Count>
-cudaError_t launch_join(const Attention& work, const DecodeRows& rows,
-                        const decode::Partial& partial, cudaStream_t stream) {
-  if (partial.arrived != nullptr || partial.splits == 1) return cudaSuccess;
-  return launch(
-      join_kernel<Count>,
-      {.blocks = dim3(static_cast<unsigned>(rows.count), static_cast<unsigned>(work.heads)),
-       .threads = static_cast<unsigned>(work.kv.head_dim / 4)},
-      stream, work, rows.list, partial);
-}
+// For decode::launch_combine().
+struct Join {
+  __device__ void operator()(const decode::Partial& partial, std::size_t head_of_rows, int splits,
+                             int head_dim, int dim, __nv_bfloat16* out) const {
+    join_splits(partial, head_of_rows, splits, head_dim, dim, out);
+  }
+};
 
 }  // namespace captiond::kernels::paged

@@ -80,9 +80,17 @@ __device__ inline void combine(const Partial& partial, std::size_t head_of_rows,
   store_pair(out + dim + 2, make_float2(sum.z * share, sum.w * share));
 }
 
+// How combine_kernel() puts the splits of a query head together.
+struct Combine {
+  __device__ void operator()(const Partial& partial, std::size_t head_of_rows, int splits,
+                             int head_dim, int dim, __nv_bfloat16* out) const {
+    combine(partial, head_of_rows, splits, head_dim, dim, out);
+  }
+};
+
 // A block a row of the list and query head, four dims a thread. Count::of(row) is its number of
-// splits.
-template <typename Count>
+// splits; Together is Combine or one like it.
+template <typename Count, typename Together>
 __global__ void combine_kernel(const Attention work, const int* list, const Partial partial) {
   let_next_kernel_start();
   const int listed = list == nullptr ? static_cast<int>(blockIdx.x) : list[blockIdx.x];
@@ -91,18 +99,18 @@ __global__ void combine_kernel(const Attention work, const int* list, const Part
   wait_for_previous_kernels();
   if (listed < 0 || splits < 2) return;
   const int dim = work.kv.head_dim;
-  combine(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits, dim,
-          static_cast<int>(threadIdx.x) * 4,
-          work.out + (row_index * work.heads + blockIdx.y) * dim);
+  Together{}(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits, dim,
+             static_cast<int>(threadIdx.x) * 4,
+             work.out + (row_index * work.heads + blockIdx.y) * dim);
 }
 
 // Enqueues it, if the blocks that attend leave it to do: where they have no counters.
-template <typename Count>
+template <typename Count, typename Together = Combine>
 cudaError_t launch_combine(const Attention& work, const DecodeRows& rows, const Partial& partial,
                            cudaStream_t stream) {
   if (partial.arrived != nullptr || partial.splits == 1) return cudaSuccess;
   return launch(
-      combine_kernel<Count>,
+      combine_kernel<Count, Together>,
       {.blocks = dim3(static_cast<unsigned>(rows.count), static_cast<unsigned>(work.heads)),
        .threads = static_cast<unsigned>(work.kv.head_dim / 4)},
       stream, work, rows.list, partial);
