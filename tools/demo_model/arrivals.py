@@ -65,7 +65,7 @@ class Arrivals:
 
     def __init__(self, speech, index, flat, news, say, every_s=8.0):
         self.speech, self.index, self.flat, self.news, self.say = speech, index, flat, news, say
-        self.every_s, self.full, self.failed = every_s, False, None
+        self.every_s, self.full = every_s, False
         threading.Thread(target=self.work, daemon=True).start()
 
     def work(self):

@@ -1,6 +1,6 @@
 """The weights that a run may end with: the average of its last steps, means over longer parts of it, and
-mixtures with earlier ones. Which is best is found by `Choice`, on recordings and scenes that are neither
-trained on nor a part of the evaluation sets."""
+mixtures with earlier ones. Which is best is found by `Choice`, on recordings and scenes that are not trained
+on. But for the game's held-out characters, none of them is a part of the evaluation sets."""
 
 import time
 

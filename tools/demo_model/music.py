@@ -120,18 +120,13 @@ def warble(random):
     return numpy.sin(2 * numpy.pi * phase) * numpy.convolve(gate, numpy.ones(160) / 160, "same")
 
 
-def make_one(random):
-    """int16 [SECONDS * RATE] of one of all kinds, at a random level."""
-    kind = random.choice([tune, tune, tune, typing, knocks, warble])
-    wave = kind(random)
-    level = 10 ** random.uniform(-2.2, -0.1)
+def at_some_level(random, wave, low=-2.2, high=-0.1):
+    """int16 like wave, whose peak is 10 to a random power of full scale."""
+    level = 10 ** random.uniform(low, high)
     return (wave / (numpy.abs(wave).max() + 1e-9) * level * 32767).astype(numpy.int16)
 
 
-def write_store(folder, number, seed):
-    """A store of so many sounds without words."""
-    random, writer = numpy.random.default_rng(seed), store.Writer(folder)
-    for _ in range(number):
-        writer.add(make_one(random), -1, -1, "background")
-    writer.close()
-    print(f"background: {writer.hours:.2f} h", flush=True)
+def make_one(random):
+    """int16 [SECONDS * RATE] of one of all kinds, at a random level."""
+    kind = random.choice([tune, tune, tune, typing, knocks, warble])
+    return at_some_level(random, kind(random))

@@ -61,8 +61,7 @@ def recorded_typing(folder, number, seed):
             key = keys[generator.integers(len(keys))][:len(wave) - at]
             wave[at:at + len(key)] += key
             at += int((0.05 + generator.exponential(0.12)) * RATE)
-        level = 10 ** generator.uniform(-2, -0.3)
-        yield RECORDED[1], (wave / (numpy.abs(wave).max() + 1e-9) * level * 32767).astype(numpy.int16)
+        yield RECORDED[1], music.at_some_level(generator, wave, -2, -0.3)
 
 
 def made_sounds(number, seed):

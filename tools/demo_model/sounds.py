@@ -230,8 +230,7 @@ def make_one(random):
     for _ in range(1 + (random.random() < 0.25)):
         one = KINDS[random.integers(len(KINDS))](random)
         wave += one / (numpy.abs(one).max() + 1e-9) * random.uniform(0.3, 1)
-    level = 10 ** random.uniform(-2.2, -0.1)
-    return (wave / (numpy.abs(wave).max() + 1e-9) * level * 32767).astype(numpy.int16)
+    return music.at_some_level(random, wave)
 
 
 def write_store(folder, number, seed):
