@@ -78,25 +78,6 @@ unsigned finest_precision(const std::vector<double>& weights) {
   return precision;
 }
 
-ResizeTaps make_taps(std::size_t inputs, std::size_t outputs) {
-  RealTaps real = real_taps(inputs, outputs);
-  ResizeTaps taps;
-  taps.precision = finest_precision(real.weights);
-  taps.count_max = round_up(*std::max_element(real.count.begin(), real.count.end()), kTapBlock);
-  taps.weights.assign(outputs * taps.count_max, 0);
-  const double one = 1 << taps.precision;
-  for (std::size_t output = 0; output < outputs; ++output) {
-    for (std::size_t tap = 0; tap < real.count[output]; ++tap) {
-      const double weight = real.weights[output * real.stride + tap];
-      taps.weights[output * taps.count_max + tap] =
-          static_cast<std::int16_t>(weight * one + (weight < 0.0 ? -0.5 : 0.5));
-    }
-  }
-  taps.first = std::move(real.first);
-  taps.count = std::move(real.count);
-  return taps;
-}
-
 std::int16_t to_pixel(std::int32_t sum, unsigned precision) {
   return static_cast<std::int16_t>(std::clamp(sum >> precision, 0, 255));
 }
@@ -128,11 +109,30 @@ void require_size(ImageSize size, const char* which) {
 
 }  // namespace
 
+ResizeTaps resize_taps(std::size_t inputs, std::size_t outputs) {
+  RealTaps real = real_taps(inputs, outputs);
+  ResizeTaps taps;
+  taps.precision = finest_precision(real.weights);
+  taps.count_max = round_up(*std::max_element(real.count.begin(), real.count.end()), kTapBlock);
+  taps.weights.assign(outputs * taps.count_max, 0);
+  const double one = 1 << taps.precision;
+  for (std::size_t output = 0; output < outputs; ++output) {
+    for (std::size_t tap = 0; tap < real.count[output]; ++tap) {
+      const double weight = real.weights[output * real.stride + tap];
+      taps.weights[output * taps.count_max + tap] =
+          static_cast<std::int16_t>(weight * one + (weight < 0.0 ? -0.5 : 0.5));
+    }
+  }
+  taps.first = std::move(real.first);
+  taps.count = std::move(real.count);
+  return taps;
+}
+
 ImageResizer::ImageResizer(ImageSize from, ImageSize to) : from_(from), to_(to) {
   require_size(from, "picture's");
   require_size(to, "wanted");
-  horizontal_ = make_taps(from.width, to.width);
-  vertical_ = make_taps(from.height, to.height);
+  horizontal_ = resize_taps(from.width, to.width);
+  vertical_ = resize_taps(from.height, to.height);
   first_row_ = vertical_.first.front();
   rows_ = vertical_.first.back() + vertical_.count.back() - first_row_;
   narrow_stride_ = round_up(kChannels * to.width, kColumnBlock);

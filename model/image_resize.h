@@ -18,6 +18,10 @@ struct ResizeTaps {
   std::vector<std::int16_t> weights;  // [outputs, count_max], zero after count
 };
 
+// The tables of one axis that ImageResizer works by, for whoever does the same sums elsewhere. Both
+// numbers 1 to ImageResizer::kSideMax.
+ResizeTaps resize_taps(std::size_t inputs, std::size_t outputs);
+
 // Antialiased bicubic resampling (a = -0.5) of RGB pictures in fixed point, bit-equal to torch's
 // interpolate(x_uint8, mode="bicubic", antialias=True, align_corners=False) on the CPU: the
 // resampling that the model's vision part was trained behind. Source: reference model.md section

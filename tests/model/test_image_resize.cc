@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE image_resize
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -102,6 +103,35 @@ BOOST_AUTO_TEST_CASE(a_resizer_used_twice_remembers_nothing) {
   resizer.resize(white.view(), again);
   resizer.resize(image.view(), again);
   BOOST_TEST(first == again, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(tables_stay_within_their_inputs_and_sum_up_to_one) {
+  for (const std::size_t inputs : {1U, 2U, 47U, 1080U, 5001U}) {
+    for (const std::size_t outputs : {1U, 48U, 289U, 2112U}) {
+      const captiond::ResizeTaps taps = captiond::resize_taps(inputs, outputs);
+      BOOST_REQUIRE_EQUAL(taps.first.size(), outputs);
+      BOOST_REQUIRE_EQUAL(taps.count.size(), outputs);
+      BOOST_REQUIRE_EQUAL(taps.weights.size(), outputs * taps.count_max);
+      // What a GPU has room for, see cuda_picture_patcher.cc.
+      BOOST_REQUIRE_LE(outputs * taps.count_max, 4 * inputs + 12 * outputs);
+      for (std::size_t output = 0; output < outputs; ++output) {
+        BOOST_REQUIRE_GE(taps.count[output], 1U);
+        BOOST_REQUIRE_LE(taps.count[output], taps.count_max);
+        BOOST_REQUIRE_LE(taps.first[output] + taps.count[output], inputs);
+        int sum = 0;
+        int sum_of_sizes = 0;
+        for (std::size_t tap = 0; tap < taps.count_max; ++tap) {
+          const int weight = taps.weights[output * taps.count_max + tap];
+          sum += weight;
+          sum_of_sizes += std::abs(weight);
+          BOOST_REQUIRE(tap < taps.count[output] || weight == 0);
+        }
+        BOOST_REQUIRE_LE(std::abs(sum - (1 << taps.precision)),
+                         static_cast<int>(taps.count[output]));
+        BOOST_REQUIRE_LE(sum_of_sizes, 2 << taps.precision);  // 255 times as much fits int32
+      }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(sides_of_zero_or_beyond_the_limit_are_refused_with_numbers) {
