@@ -22,6 +22,7 @@
 #include "model/cuda_media.h"
 #include "model/cuda_memory.h"
 #include "model/cuda_outputs.h"
+#include "model/cuda_picture_patcher.h"
 #include "model/cuda_products.h"
 #include "model/cuda_seam.h"
 #include "model/cuda_step.h"
@@ -114,6 +115,8 @@ class CudaForward final : public Forward, public DecodeAhead {
   void run(const Step& step, const RowSink& sink) override;
   double device_seconds() const override { return clocks_[0].seconds() + clocks_[1].seconds(); }
 
+  PicturePatcher* picture_patcher() override { return picture_patcher_.get(); }
+
   DecodeAhead* decode_ahead() override { return this; }
   std::size_t rows_max() const override { return kBuckets.back(); }
   void start(const Step& step) override;
@@ -152,6 +155,7 @@ class CudaForward final : public Forward, public DecodeAhead {
   const CudaProducts products_;
   CudaStep step_;
   CudaMedia media_;
+  const std::unique_ptr<CudaPicturePatcher> picture_patcher_;  // null: the model cannot see
   CudaOutputs outputs_;
   // Steps in two parts, in turn; whole steps use the first.
   std::array<CudaClock, 2> clocks_;
@@ -182,6 +186,9 @@ CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
                  setting.pages,
                  static_cast<std::size_t>(text_.max_position_embeddings) / kPagePositions + 1)}),
       media_(config_, weights_, rows_max_),
+      picture_patcher_(config_.vision
+                           ? std::make_unique<CudaPicturePatcher>(setting.picture_pixels_max)
+                           : nullptr),
       outputs_(*checkpoint, weights_),
       buffers_(make_buffers()),
       seam_(products_, buffers_.normal.as<Value>(), rows_max_,
@@ -498,7 +505,8 @@ std::string CudaForward::report(const CudaDevice& before) const {
   const CudaDevice now = cuda_device();
   const double weights = static_cast<double>(weights_.bytes()) / 1e9;
   const std::size_t scratch = products_.bytes() + step_.device_bytes() + media_.device_bytes() +
-                              outputs_.device_bytes() + buffers_.bytes() + seam_.bytes();
+                              outputs_.device_bytes() + buffers_.bytes() + seam_.bytes() +
+                              (picture_patcher_ ? picture_patcher_->device_bytes() : 0);
   char text[512];
   std::snprintf(
       text, sizeof(text),

@@ -9,6 +9,8 @@
 #include "model/context_handle.h"
 #include "model/cuda_forward.h"
 #include "model/engine_loop.h"
+#include "model/image_resize.h"
+#include "model/picture_patcher.h"
 #include "model/reference_forward.h"
 
 namespace captiond {
@@ -17,10 +19,12 @@ namespace {
 class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
  public:
   LoadedEngine(std::shared_ptr<const Checkpoint> checkpoint,
-               std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<EngineLoop> loop)
+               std::shared_ptr<const Tokenizer> tokenizer, std::unique_ptr<Forward> forward,
+               const EngineLoop::Setting& setting)
       : checkpoint_(std::move(checkpoint)),
         tokenizer_(std::move(tokenizer)),
-        loop_(std::move(loop)) {
+        picture_patcher_(forward->picture_patcher()),
+        loop_(std::make_shared<EngineLoop>(setting, std::move(forward))) {
     EngineLoop::start(loop_);
   }
   ~LoadedEngine() override { loop_->stop(); }
@@ -34,11 +38,16 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
     return std::make_unique<ContextHandle>(shared_from_this(), loop_,
                                            loop_->new_sequence(std::move(logits)));
   }
+  VisionPatches patches(const ImageView& picture, std::size_t soft_tokens_max) override {
+    if (picture_patcher_ == nullptr) return Engine::patches(picture, soft_tokens_max);
+    return picture_patcher_->patches(picture, soft_tokens_max);
+  }
   Statistics statistics() const override { return loop_->statistics(); }
 
  private:
   const std::shared_ptr<const Checkpoint> checkpoint_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
+  PicturePatcher* const picture_patcher_;  // of the forward pass, which loop_ keeps; may be null
   const std::shared_ptr<EngineLoop> loop_;
 };
 
@@ -62,6 +71,12 @@ void check_options(const EngineOptions& options) {
     throw std::runtime_error(
         "The device cpu keeps keys and values in the dtype it computes in, but they were to be in "
         "fp8; leave the format of keys and values at bf16 or use the device cuda.");
+  }
+  constexpr std::size_t kPixelsMax = ImageResizer::kSideMax * ImageResizer::kSideMax;
+  if (options.picture_pixels_max < 1 || options.picture_pixels_max > kPixelsMax) {
+    throw std::runtime_error("The engine needs picture_pixels_max of 1 to " +
+                             std::to_string(kPixelsMax) + ", not " +
+                             std::to_string(options.picture_pixels_max) + ".");
   }
   if (options.threads < 0) {
     throw std::runtime_error("The engine needs threads of at least 0 (all cores), not " +
@@ -90,6 +105,7 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
                                        .vision_mask = options.vision_mask,
                                        .pages = pages,
                                        .step_rows_max = options.step_rows_max,
+                                       .picture_pixels_max = options.picture_pixels_max,
                                        .threads = options.threads};
   std::unique_ptr<Forward> forward =
       options.device == Device::kCuda
@@ -106,7 +122,7 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
                 .suppressed = ascending(generation.suppressed_token_ids)},
       .device_lost = options.device_lost};
   return std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(tokenizer),
-                                        std::make_shared<EngineLoop>(setting, std::move(forward)));
+                                        std::move(forward), setting);
 }
 
 }  // namespace captiond

@@ -15,7 +15,7 @@
 #include "model/generation.h"
 #include "model/model_config.h"
 #include "model/tokenizer.h"
-#include "model/vision_patches.h"
+#include "model/vision_patcher.h"
 
 namespace captiond {
 
@@ -42,7 +42,10 @@ struct EngineOptions {
   VisionMask vision_mask = VisionMask::kFullBidirectional;
   std::size_t kv_positions = 65536;  // KV budget shared by all contexts, allocated at start
   std::size_t step_rows_max = 512;   // rows of one forward step; a whole picture may exceed it
-  int threads = 0;                   // CPU threads of one step; 0: as many as there are cores
+  // The largest picture that Engine::patches() takes on kCuda, width times height: what it needs is
+  // allocated at start. The CPU has no such limit.
+  std::size_t picture_pixels_max = std::size_t{7680} * 4320;
+  int threads = 0;  // CPU threads of one step; 0: as many as there are cores
   // Told during open(), in one sentence, what the memory of a GPU is used for. May be empty.
   std::function<void(const std::string& sentence)> report = {};
   // Told once, on the engine's thread, when the device has failed for good (DeviceLost): a program
@@ -141,6 +144,14 @@ class Engine {
   virtual const GenerationConfig& generation_config() const = 0;
   virtual const Tokenizer& tokenizer() const = 0;
   virtual std::unique_ptr<Context> new_context(LogitsSink logits = {}) = 0;
+
+  // The picture as Context::append() takes it, scaled on the engine's device: the same bytes as
+  // vision_patches(), which is also how it is done where an engine has nothing faster. Blocks for
+  // milliseconds: not for a streaming thread. Throws std::invalid_argument as vision_patches()
+  // does, RequestError for a picture beyond EngineOptions::picture_pixels_max.
+  virtual VisionPatches patches(const ImageView& picture, std::size_t soft_tokens_max) {
+    return vision_patches(picture, soft_tokens_max);
+  }
 
   struct Statistics {
     std::uint64_t steps = 0;

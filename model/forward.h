@@ -10,6 +10,7 @@
 namespace captiond {
 
 class DecodeAhead;
+class PicturePatcher;
 
 // The outcome of one output row. Spans are valid during the call that hands it over.
 struct RowResult {
@@ -43,6 +44,10 @@ class Forward {
 
   // The same object where decode steps can be begun ahead; null where they cannot, as on the CPU.
   virtual DecodeAhead* decode_ahead() { return nullptr; }
+
+  // Who scales pictures on the device of this pass; null where nobody does, as on the CPU. Unlike
+  // the pass itself it may be used by any thread, while the pass lives.
+  virtual PicturePatcher* picture_patcher() { return nullptr; }
 
   // How long a GPU has computed for all steps so far, from its first copy of a step to its last; 0
   // where the CPU computes.

@@ -444,6 +444,21 @@ BOOST_AUTO_TEST_CASE(the_demo_checkpoint_hears_what_it_hears_on_the_cpu,
   BOOST_TEST(heard == caption(Device::kCpu, Dtype::kFloat32), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(pictures_are_scaled_to_the_bytes_of_the_cpu) {
+  EngineOptions options;
+  options.picture_pixels_max = 20'000;
+  const auto engine = open(parity_checkpoints().front(), options);
+  Image image{.size = {151, 117}, .pixels = std::vector<std::uint8_t>(151 * 117 * 3)};
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+    image.pixels[i] = static_cast<std::uint8_t>(i * 7919 % 251);
+  }
+  const VisionPatches patches = engine->patches(image.view(), 140);
+  BOOST_TEST(patches.pixels == vision_patches(image.view(), 140).pixels,
+             boost::test_tools::per_element());
+  image.size = {200, 101};
+  BOOST_CHECK_THROW(engine->patches(image.view(), 140), RequestError);
+}
+
 BOOST_AUTO_TEST_CASE(what_the_gpu_cannot_do_is_refused_with_a_sentence) {
   const auto refused = [](EngineOptions options, const std::string& part) {
     options.model = parity_checkpoints().front();

@@ -220,6 +220,15 @@ BOOST_AUTO_TEST_CASE(sampling_with_a_seed_repeats) {
   BOOST_TEST(sample(7) != sample(8));
 }
 
+BOOST_AUTO_TEST_CASE(the_cpu_scales_pictures_of_any_size) {
+  const auto engine = open(checkpoint("full_first"), {.model = {}, .picture_pixels_max = 1});
+  const Image image{.size = {31, 17}, .pixels = std::vector<std::uint8_t>(31 * 17 * 3, 200)};
+  const VisionPatches patches = engine->patches(image.view(), 140);
+  const VisionPatches want = vision_patches(image.view(), 140);
+  BOOST_TEST(patches.columns == want.columns);
+  BOOST_TEST(patches.pixels == want.pixels, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(an_engine_that_cannot_be_opened_says_why) {
   const auto refused = [](EngineOptions options, const std::string& part) {
     BOOST_CHECK_EXCEPTION(Engine::open(options), std::runtime_error,
@@ -231,6 +240,7 @@ BOOST_AUTO_TEST_CASE(an_engine_that_cannot_be_opened_says_why) {
   refused({.model = "/nonexistent"}, "/nonexistent");
   refused({.model = folder, .step_rows_max = 1}, "step_rows_max");
   refused({.model = folder, .kv_positions = 3}, "kv_positions");
+  refused({.model = folder, .picture_pixels_max = 0}, "picture_pixels_max");
   refused({.model = folder, .threads = -2}, "threads");
   refused({.model = folder, .weights = WeightFormat::kInt8}, "cpu");
   refused({.model = folder, .kv = KvFormat::kFp8}, "cpu");
