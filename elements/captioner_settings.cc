@@ -32,6 +32,7 @@ enum Property : guint {
   kSceneInterval,
   kScenePrompt,
   kSceneTokensMax,
+  kSceneSoftTokensMax,
   kPropertyEnd,
 };
 static_assert(kPropertyEnd == kCaptionerPropertyCount + 1);
@@ -167,6 +168,10 @@ void install_scene(const Installer& add, const CaptionerSettings& now) {
   add.number(kSceneTokensMax, "scene-tokens-max",
              "A description ends after so many tokens and is then marked truncated", 1, 1024,
              static_cast<guint>(now.scene.tokens_max));
+  add.number(kSceneSoftTokensMax, "scene-soft-tokens-max",
+             "Soft tokens that a picture which comes as pixels may become: one of 70, 140, 280, "
+             "560, 1120; patches are what visionpatcher made them",
+             70, 1120, static_cast<guint>(now.scene.soft_tokens_max));
 }
 
 // Where the value of a property lies. Durations are milliseconds outside.
@@ -212,6 +217,8 @@ Slot slot_of(CaptionerSettings& settings, guint id) {
       return &settings.scene.prompt;
     case kSceneTokensMax:
       return &settings.scene.tokens_max;
+    case kSceneSoftTokensMax:
+      return &settings.scene.soft_tokens_max;
     default:
       return std::monostate();
   }

@@ -45,7 +45,8 @@ constexpr const char* kTranslationPrefix = "translation_";
 GstStaticPadTemplate audio_template = GST_STATIC_PAD_TEMPLATE(
     "audio", GST_PAD_SINK, GST_PAD_REQUEST, GST_STATIC_CAPS(CAPTIOND_AUDIO_PATCHES_CAPS));
 GstStaticPadTemplate vision_template = GST_STATIC_PAD_TEMPLATE(
-    "vision", GST_PAD_SINK, GST_PAD_REQUEST, GST_STATIC_CAPS(CAPTIOND_VISION_PATCHES_CAPS));
+    "vision", GST_PAD_SINK, GST_PAD_REQUEST,
+    GST_STATIC_CAPS(CAPTIOND_VISION_PATCHES_CAPS "; " CAPTIOND_PICTURE_CAPS));
 // The first of these is what a link without pad names gets.
 GstStaticPadTemplate transcript_template = GST_STATIC_PAD_TEMPLATE(
     "transcript", GST_PAD_SRC, GST_PAD_REQUEST, GST_STATIC_CAPS("text/x-raw, format=(string)utf8"));

@@ -4,7 +4,8 @@
 
 // gemmacaptioner: patches of speech and pictures in, captions out.
 //
-//   request sink pads   audio (application/x-audio-patches), vision (application/x-vision-patches)
+//   request sink pads   audio (application/x-audio-patches), vision (application/x-vision-patches,
+//                       or video/x-raw,RGB: pictures that the engine scales when it describes them)
 //   request src pads    transcript, translation_XX (XX: ISO 639-1 code), scene: text/x-raw,utf8
 //
 // Pads are requested in NULL or READY. Texts leave from the streaming thread of each src pad as

@@ -16,7 +16,7 @@
 #define CAPTIOND_AUDIO_PATCHES_CAPS \
   CAPTIOND_AUDIO_PATCHES_MEDIA_TYPE ", samples=(int)640, rate=(int)16000"
 
-// What visionpatcher accepts; the sides are ImageResizer::kSideMax at most.
+// What visionpatcher and the captioner accept; the sides are ImageResizer::kSideMax at most.
 #define CAPTIOND_PICTURE_CAPS                                                            \
   "video/x-raw, format=(string)RGB, width=(int)[1, 1048576], height=(int)[1, 1048576], " \
   "pixel-aspect-ratio=(fraction)1/1"

@@ -2,13 +2,16 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
+
+#include <gst/video/video.h>
 
 #include "elements/caption_branch.h"
 #include "elements/scene_captioner.h"
 
 namespace captiond::gst {
 
-// The `vision` pad: pictures to `scene`.
+// The `vision` pad: pictures, as patches or as pixels, to `scene`.
 class SceneBranch final : public CaptionBranch {
  public:
   // Throws what SceneCaptioner throws.
@@ -19,9 +22,12 @@ class SceneBranch final : public CaptionBranch {
 
  private:
   void set_caps(const GstCaps* caps) override;
+  Picture picture_of(GstBuffer* buffer) const;
 
   CaptionWorker<SceneCaptioner>* worker_ = nullptr;  // owned by the base
-  std::size_t rows_ = 0;                             // streaming thread; 0: no caps yet
+  // What the caps say; streaming thread.
+  std::optional<GstVideoInfo> pixels_;  // none: patches come
+  std::size_t rows_ = 0;                // 0: no caps yet
   std::size_t columns_ = 0;
 };
 

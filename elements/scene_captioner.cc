@@ -17,6 +17,7 @@ SceneOptions checked(SceneOptions o) {
   if (o.tokens_max < 1) {
     throw std::invalid_argument("scene-tokens-max is 0, it must be at least 1.");
   }
+  require_vision_budget(o.soft_tokens_max);
   if (o.prompt.empty()) {
     throw std::invalid_argument("scene-prompt is empty, it must ask something about a picture.");
   }
@@ -66,7 +67,11 @@ void SceneCaptioner::ask(const Picture& picture) {
   request_->number = ++requests_;
   request_->time = picture.time;
   request_->context = prompt_context_->fork();
-  request_->context->append(picture.patches);
+  if (picture.pixels) {
+    request_->context->append(engine_->patches(*picture.pixels, options_.soft_tokens_max));
+  } else {
+    request_->context->append(picture.patches);
+  }
   request_->context->append(prompt_.after);
   GenerateOptions options;
   options.max_tokens = options_.tokens_max;

@@ -16,20 +16,24 @@
 
 namespace captiond {
 
-// A picture as it comes from upstream.
+// A picture as it comes from upstream: patches, or pixels, which the engine scales if the picture
+// is described.
 struct Picture {
   StreamTime time{};
   VisionPatches patches;
+  std::shared_ptr<const ImageView> pixels;  // keeps what it views; null: the patches count
 };
 
 struct SceneOptions {
   StreamTime interval = std::chrono::seconds(5);  // 0: every picture
   std::string prompt = "Describe what can be seen in this picture in one short sentence.";
-  std::size_t tokens_max = 64;  // of one description, >= 1
+  std::size_t tokens_max = 64;       // of one description, >= 1
+  std::size_t soft_tokens_max = 70;  // of a picture that comes as pixels: one of vision_budgets()
 };
 
 // Describes pictures, by stream time alone: the first one, and then the first one that comes at
-// least `interval` after the last one described. One thread; never waits.
+// least `interval` after the last one described. One thread; waits for nothing but a picture that
+// is scaled.
 //
 // A source that can wait is held back while a description is in flight: accepts() says so. A live
 // one is not: a picture that is due meanwhile is skipped and counted, and the next one is taken.

@@ -10,6 +10,7 @@
 
 #include "elements/gst_handle.h"
 #include "elements/guarded.h"
+#include "elements/mapped_picture.h"
 #include "elements/patch_caps.h"
 #include "model/vision_patcher.h"
 
@@ -19,12 +20,12 @@ GST_DEBUG_CATEGORY_STATIC(captiond_vision_patcher_debug);
 namespace {
 
 using captiond::ImageSize;
-using captiond::ImageView;
 using captiond::PatchGrid;
 using captiond::VisionPatcher;
 using captiond::gst::CapsHandle;
 using captiond::gst::guarded;
 using captiond::gst::MappedBuffer;
+using captiond::gst::MappedPicture;
 
 struct Settings {              // written by the application thread, copied when needed
   guint max_soft_tokens = 70;  // the model's budget for a frame of a video
@@ -36,32 +37,6 @@ GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
     "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(CAPTIOND_PICTURE_CAPS));
 GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
     "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS(CAPTIOND_VISION_PATCHES_CAPS));
-
-// A picture's pixels, mapped for the lifetime of the object. Throws std::runtime_error.
-class MappedPicture {
- public:
-  MappedPicture(const GstVideoInfo& info, GstBuffer* buffer) {
-    if (!gst_video_frame_map(&frame_, &info, buffer, GST_MAP_READ)) {
-      throw std::runtime_error(
-          "visionpatcher cannot map a picture of " + std::to_string(GST_VIDEO_INFO_WIDTH(&info)) +
-          "x" + std::to_string(GST_VIDEO_INFO_HEIGHT(&info)) + " pixels in a buffer of " +
-          std::to_string(gst_buffer_get_size(buffer)) + " bytes");
-    }
-  }
-  ~MappedPicture() { gst_video_frame_unmap(&frame_); }
-  MappedPicture(const MappedPicture&) = delete;
-  MappedPicture& operator=(const MappedPicture&) = delete;
-
-  ImageView view() const {
-    return {.pixels = static_cast<const std::uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&frame_, 0)),
-            .size = {static_cast<std::size_t>(GST_VIDEO_FRAME_WIDTH(&frame_)),
-                     static_cast<std::size_t>(GST_VIDEO_FRAME_HEIGHT(&frame_))},
-            .row_stride = static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&frame_, 0))};
-  }
-
- private:
-  GstVideoFrame frame_{};
-};
 
 // The picture size that caps fix; nullopt if they leave it open or it is none.
 std::optional<ImageSize> fixed_size(const GstStructure* picture) {

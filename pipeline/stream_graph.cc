@@ -84,7 +84,8 @@ GstElement* add_captioner(GstBin* bin, const StreamPlan& plan) {
   g_object_set(captioner, "language", plan.language.c_str(), "hold-back-words",
                guint{captions.hold_back_words()}, "tokens-per-second-max",
                guint{captions.tokens_per_second_max()}, "scene-prompt", scenes.prompt().c_str(),
-               "scene-tokens-max", guint{scenes.tokens_max()}, nullptr);
+               "scene-tokens-max", guint{scenes.tokens_max()}, "scene-soft-tokens-max",
+               guint{scenes.soft_tokens()}, nullptr);
   set_milliseconds(captioner, "partial-interval", captions.partial_interval());
   set_milliseconds(captioner, "endpoint-silence", captions.endpoint_silence());
   set_milliseconds(captioner, "segment-max", captions.segment_max());
@@ -164,9 +165,7 @@ StreamGraph::Track add_video(GstBin* bin, const StreamPlan& plan, GstElement* ca
   chain.push_back(add_element(bin, "videoscale", "video_square"));
   chain.push_back(
       add_caps_filter(bin, "video_caps", "video/x-raw,format=RGB,pixel-aspect-ratio=1/1"));
-  GstElement* patcher = add_element(bin, "visionpatcher", "vision_patcher");
-  g_object_set(patcher, "max-soft-tokens", guint{plan.config.scenes().soft_tokens()}, nullptr);
-  chain.push_back(patcher);
+  // No visionpatcher: the captioner lets the engine scale those frames that it describes.
   StreamGraph::Track track = link_track(bin, plan, std::move(queue), chain, "vision");
   add_sink(bin, captioner, "scene");
   return track;

@@ -17,8 +17,7 @@ namespace captiond {
 //                │                                                                          ▼
 //                │                                              gemmacaptioner ─▶ fakesinks
 //                │                                                                          ▲
-//                └▶ [clocksync ▶] video_queue ─▶ videorate, videoconvert, videoscale ─▶
-//                visionpatcher
+//                └▶ [clocksync ▶] video_queue ─▶ videorate, videoconvert, videoscale ───────┘
 //
 // Each queue begins a thread. Captions come as element messages of gemmacaptioner on the bus; the
 // fakesinks make the pipeline's EOS come after the last of them. When the decoder has made all its

@@ -9,6 +9,7 @@
 
 #include "elements/caption_message.h"
 #include "elements/engine_context.h"
+#include "model/vision_patcher.h"
 #include "tests/support/captioner_bench.h"
 #include "tests/support/gst_harness.h"
 #include "tests/support/scripted_engine.h"
@@ -163,6 +164,39 @@ BOOST_AUTO_TEST_CASE(all_pads_together_end_together) {
   BOOST_TEST(finals == 1u);
   BOOST_TEST(translations == 2u);
   BOOST_TEST(scenes == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(pictures_may_come_as_pixels) {
+  const auto described = [](const std::string& patcher, const std::string& properties) {
+    const ScriptedModel model("a picture");
+    // 322 pixels a row: GStreamer pads rows to a multiple of four bytes.
+    Pipeline pipeline("gemmacaptioner name=c scene-interval=1000 " + properties + model.property() +
+                      "c.scene ! fakesink videotestsrc num-buffers=40 "
+                      "! video/x-raw,format=RGB,width=322,height=97,framerate=15/1 ! " +
+                      patcher + "c.vision");
+    BOOST_TEST(pipeline.play().size() == 3u);
+    const auto engine = std::dynamic_pointer_cast<ScriptedEngine>(engine_of(pipeline, "c"));
+    BOOST_REQUIRE(engine != nullptr);
+    std::vector<std::size_t> patches;
+    for (const ScriptedQuestion& q : engine->questions()) patches.push_back(q.picture_patches);
+    return patches;
+  };
+  const std::size_t count = target_grid({322, 97}, 140).count();
+  const std::vector<std::size_t> wanted(3, count);
+  BOOST_TEST(described("visionpatcher max-soft-tokens=140 ! ", "") == wanted,
+             boost::test_tools::per_element());
+  BOOST_TEST(described("", "scene-soft-tokens-max=140 ") == wanted,
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_budget_that_is_none_is_refused_at_the_start) {
+  const ScriptedModel model("a picture");
+  const std::string error = start_error(
+      "videotestsrc ! video/x-raw,format=RGB ! c.vision gemmacaptioner name=c "
+      "scene-soft-tokens-max=71 " +
+      model.property() + "c.scene ! fakesink");
+  BOOST_TEST(error.ends_with(
+      "a picture's budget must be one of 70, 140, 280, 560, 1120 soft tokens, not 71"));
 }
 
 BOOST_AUTO_TEST_CASE(pads_that_cannot_be_are_refused) {

@@ -79,6 +79,27 @@ BOOST_AUTO_TEST_CASE(a_picture_stands_before_the_question_about_it) {
   BOOST_CHECK(show.bench.all<SceneEvent>()[0].end == 6s);
 }
 
+BOOST_AUTO_TEST_CASE(pixels_are_scaled_when_they_are_described_and_then_given_back) {
+  SceneOptions options;
+  options.soft_tokens_max = 140;
+  Show show(options);
+  const Image image{.size = {40, 30}, .pixels = std::vector<std::uint8_t>(40 * 30 * 3, 128)};
+  for (const StreamTime time : {0s, 1s, 5s}) {
+    auto pixels = std::make_shared<const ImageView>(image.view());
+    const std::weak_ptr<const ImageView> kept = pixels;
+    Picture picture;
+    picture.time = time;
+    picture.pixels = std::move(pixels);
+    show.captioner->take(std::move(picture));
+    show.bench.run_posted();
+    BOOST_TEST(kept.expired());
+  }
+  const auto questions = show.engine->questions();
+  BOOST_REQUIRE_EQUAL(questions.size(), 2u);
+  const std::size_t patches = target_grid({40, 30}, 140).count();
+  for (const ScriptedQuestion& q : questions) BOOST_TEST(q.picture_patches == patches);
+}
+
 BOOST_AUTO_TEST_CASE(the_first_picture_and_then_one_an_interval_is_described) {
   Show show;
   for (int second = 0; second <= 12; ++second) show.see(std::chrono::seconds(second));

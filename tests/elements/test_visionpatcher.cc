@@ -222,8 +222,7 @@ BOOST_AUTO_TEST_CASE(a_buffer_smaller_than_its_picture_is_one_error) {
   BOOST_TEST(harness.push(std::move(torn)) == GST_FLOW_ERROR);
   const auto errors = harness.pop_errors();
   BOOST_REQUIRE_EQUAL(errors.size(), 1u);
-  BOOST_TEST(errors[0] ==
-             "visionpatcher cannot map a picture of 64x48 pixels in a buffer of 9215 bytes");
+  BOOST_TEST(errors[0] == "a picture of 64x48 pixels in a buffer of 9215 bytes cannot be mapped");
 }
 
 BOOST_AUTO_TEST_CASE(what_downstream_answers_goes_upstream) {
