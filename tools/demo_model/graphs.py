@@ -16,6 +16,9 @@ from .vision_network import picture_mask
 from .weights import FlatWeights
 
 
+COMPILED = (224, 144), (64, 528)      # rows and positions of the batches that the layers are compiled with
+
+
 def compiled_layer():
     """Layer.forward with its small kernels fused, for every shape."""
     return torch.compile(Layer.forward, dynamic=True)
@@ -27,7 +30,7 @@ def compile_layers(config, vocabulary, device):
     network = Decoder(config["model"], vocabulary, len(batches.LETTERS)).to(device)
     FlatWeights(network, torch.bfloat16, config["train"])
     run_layer = compiled_layer()
-    for rows, width in ((224, 144), (64, 528)):
+    for rows, width in COMPILED:
         for mask in (None, picture_mask(width, 20, 66, device)):
             x = network.embed_tokens(torch.zeros(rows, width, dtype=torch.int64, device=device)) * network.scale
             network(x, mask, run_layer=run_layer, drops=mask is None).float().square().mean().backward()

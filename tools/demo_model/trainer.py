@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from . import arrivals, batches, examples, shards, store, text
 from .ahead import Ahead, InTime
 from .candidates import Choice, Means
-from .graphs import Graphs, compiled_layer
+from .graphs import COMPILED, Graphs, compiled_layer
 from .network import Decoder
 from .step import CHANGED, DISTURBED, LIGHT, Step
 from .watch import Watch
@@ -166,9 +166,10 @@ class Trainer:
                  f"{'compiled' if run_layer else 'as they are'}")
 
     def record(self, budget):
-        """Records every shape of speech before the first step: later each process would wait for the others."""
+        """Records every shape of speech before the first step: later each process would wait for the others. It
+        begins near the sizes that `compile_layers` filled the compiler's cache with, so that its code is found."""
         started = time.time()
-        for shape in batches.shapes(budget):
+        for shape in sorted(batches.shapes(budget), key=lambda shape: abs(shape.width - COMPILED[0][1])):
             host = {name: torch.from_numpy(array) for name, array in batches.collate([], [], self.layout, shape).items()}
             self.graphs.speech_bucket({name: tensor.to(self.device) for name, tensor in host.items()}, host)
         self.say(f"shapes of speech recorded in {time.time() - started:.0f} s")
