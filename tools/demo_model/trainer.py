@@ -106,7 +106,7 @@ class Trainer:
                  f"{sum(p.numel() for _, p in self.network.published()) / 1e6:.2f} M parameters, {self.world} processes")
         if self.room:
             arrivals.Arrivals(speech, self.index, flat, news, self.say)
-        if self.graphs:
+        if self.graphs and self.world > 1:
             self.record(settings["tokens_per_batch"] // self.world)
 
     def say(self, line):
@@ -166,8 +166,9 @@ class Trainer:
                  f"{'compiled' if run_layer else 'as they are'}")
 
     def record(self, budget):
-        """Records every shape of speech before the first step: later each process would wait for the others. It
-        begins near the sizes that `compile_layers` filled the compiler's cache with, so that its code is found."""
+        """Records every shape of speech before the first step: later each process would wait for the others,
+        while one alone records each when it comes. It begins near the sizes that `compile_layers` filled the
+        compiler's cache with, so that its code is found."""
         started = time.time()
         for shape in sorted(batches.shapes(budget), key=lambda shape: abs(shape.width - COMPILED[0][1])):
             host = {name: torch.from_numpy(array) for name, array in batches.collate([], [], self.layout, shape).items()}
