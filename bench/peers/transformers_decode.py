@@ -7,9 +7,8 @@ Decoding is timed without generate()'s own overhead: one forward pass and one ar
 synchronisation at the end only. --graph also times one context with a static cache in one CUDA
 graph, --parts the same with norms and feed-forward compiled, --compile with all of the step
 compiled, which takes minutes; each is given up after so many seconds. Masks are made by hand and
-the softcap is left out there, to the peer's advantage. With --logits a prompt's logits under eager
-and sdpa attention, and in float32 on the CPU (48 GB of memory), are written for
-bench/peers/compare_logits.py.
+the softcap is left out there, to the peer's advantage. With --logits a prompt's logits in bfloat16, evaluated in several ways, and
+in float32 on the CPU (48 GB of memory) are written for bench/peers/compare_logits.py.
 """
 
 import argparse
@@ -164,8 +163,19 @@ def load(folder, dtype, device):
     return model.eval().to(device)
 
 
+def logits_one_by_one(model, ids):
+    """A token a pass with the key-value cache: products of one row, which other kernels compute."""
+    cache, logits = None, []
+    for i in range(ids.shape[1]):
+        out = model(input_ids=ids[:, i:i + 1], past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        logits.append(out.logits[0])
+    return torch.cat(logits)
+
+
 @torch.inference_mode()
 def write_logits(model, folder, file):
+    """Leaves parts of the model compiled. Only eager and sdpa share every product and norm."""
     ids = prompt(model, 1, PROMPT, seed=7)
     wide = load(folder, torch.float32, "cpu")
     tensors = {"ids": ids[0].cpu(),
@@ -174,6 +184,10 @@ def write_logits(model, folder, file):
         model.set_attn_implementation(attention)
         logits = model(input_ids=ids, use_cache=False).logits[0].float()
         tensors[attention] = logits.cpu().contiguous()
+    tensors["one by one"] = logits_one_by_one(model, ids).float().cpu().contiguous()
+    compile_parts(model)
+    logits = model(input_ids=ids, use_cache=False).logits[0].float()
+    tensors["compiled"] = logits.cpu().contiguous()
     save_file(tensors, file)
 
 
@@ -192,9 +206,6 @@ def main():
     began = time.time()
     model = load(arguments.model, torch.bfloat16, arguments.device)
     print(f"loaded in {time.time() - began:.1f} s", flush=True)
-    if arguments.logits:
-        write_logits(model, arguments.model, arguments.logits)
-        model.set_attn_implementation("sdpa")
     result = {"decode": [], "prefill": []}
     if arguments.out:
         decode_tokens_per_s(model, model, 1, 64)  # warm-up
@@ -216,6 +227,8 @@ def main():
                     seconds_max)
         with open(arguments.out, "w") as out:
             json.dump(result, out)
+    if arguments.logits:
+        write_logits(model, arguments.model, arguments.logits)
 
 
 if __name__ == "__main__":
