@@ -68,15 +68,16 @@ int splits_max(int keys_max) {
 }
 
 // Whether this block is the last of the row's and KV head's: what the others wrote is then visible.
+// One thread fences for the block, whose writes it has seen behind the barrier.
 __device__ bool arrive_last(unsigned* arrived, int blocks, bool& last) {
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
     const auto others = static_cast<unsigned>(blocks - 1);
+    __threadfence();
     last = atomicInc(arrived, others) == others;  // back to zero by itself
+    __threadfence();
   }
   __syncthreads();
-  __threadfence();
   return last;
 }
 
@@ -112,6 +113,18 @@ struct Leave {
   }
 };
 
+// The weights of the norms of a warp's heads, which no kernel writes: asked for ahead of the wait
+// for the kernels before.
+template <int kDim>
+struct NormWeights {
+  RotaryHead<kDim / 64, 1> query, key;
+
+  __device__ void load(const RotateAndStore& work) {
+    query.load(work.query_weight, kDim / 2);
+    key.load(work.key_weight, kDim / 2);
+  }
+};
+
 // One head of make_fresh(): what it is, and where it stands in the projections.
 struct FreshItem {
   enum Kind { kNone, kQuery, kKey, kValue };
@@ -135,7 +148,7 @@ struct FreshItem {
 template <int kDim>
 __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std::size_t row_index,
                            const KvRow& row, int kv_head, bool kv,
-                           const RotaryTurn<kDim / 64, 1>& turn) {
+                           const RotaryTurn<kDim / 64, 1>& turn, const NormWeights<kDim>& weights) {
   using Head = RotaryHead<kDim / 64, 1>;
   constexpr int kHalf = kDim / 2;
   constexpr int kItems = (kHeadsMax + 2 + kWarps - 1) / kWarps;
@@ -143,13 +156,11 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
   const __nv_bfloat16* projected = work.projected + row_index * head_count * kDim;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   Head heads[kItems];
-  Head query_weight;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     const FreshItem item(work, kv_head, i * kWarps + warp, kv);
     if (item.kind != FreshItem::kNone) heads[i].load(projected + item.head * kDim, kHalf);
   }
-  query_weight.load(work.query_weight, kHalf);
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     const int index = i * kWarps + warp;
@@ -157,7 +168,7 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
     if (item.kind == FreshItem::kNone) continue;
     const float scale = heads[i].scale(kDim, work.eps);
     if (item.kind == FreshItem::kQuery) {
-      Head query = normed<true>(heads[i], query_weight, scale);
+      Head query = normed<true>(heads[i], weights.query, scale);
       turn.apply(query);
       const auto place = [&](int dim) {
         return reinterpret_cast<__nv_bfloat16*>(shared.query +
@@ -170,11 +181,9 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
     const bool is_value = item.kind == FreshItem::kValue;
     Head fresh;
     if (is_value) {
-      fresh = normed<false>(heads[i], query_weight, scale);
+      fresh = normed<false>(heads[i], weights.query, scale);
     } else {
-      Head key_weight;
-      key_weight.load(work.key_weight, kHalf);
-      fresh = normed<true>(heads[i], key_weight, scale);
+      fresh = normed<true>(heads[i], weights.key, scale);
       turn.apply(fresh);
     }
     fresh.store(shared.fresh[is_value ? 1 : 0], kHalf);
@@ -208,8 +217,10 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   const int sharing = work.heads / work.kv.kv_heads;
   Walk<kDim> walk(shared, sharing);
   RotaryTurn<kDim / 64, 1> turn;
+  NormWeights<kDim> weights;
   if (mine && kFresh) {
     walk.start(keys, begin, end, min(end, row.position));
+    weights.load(rotate);
     turn.compute(rotate, row.position);
   }
   // No more than a first split: what many blocks ask for at once has to stay in the L2 cache.
@@ -227,7 +238,7 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   if (splits.count > partial.splits) __trap();  // keys_max was a lie: nobody would take the rest
 
   if constexpr (kFresh) {
-    make_fresh(rotate, shared, row_index, row, kv_head, row.position < end, turn);
+    make_fresh(rotate, shared, row_index, row, kv_head, row.position < end, turn, weights);
     __syncthreads();
   } else {
     walk.copy_query(work.query + (row_index * work.heads + of_kv_head) * kDim);
@@ -240,9 +251,9 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   const int blocks = (splits.count + splits_of_block - 1) / splits_of_block;
   unsigned* arrived = partial.arrived + blockIdx.z * gridDim.y + kv_head;
   if (!arrive_last(arrived, blocks, shared.last)) return;
-  for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim / 4; i += kThreads) {
-    const int head = i / (kDim / 4);
-    combine(partial, first_head + head, splits.count, kDim, i % (kDim / 4) * 4, out + head * kDim);
+  for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim / 2; i += kThreads) {
+    const int head = i / (kDim / 2);
+    combine(partial, first_head + head, splits.count, kDim, i % (kDim / 2) * 2, out + head * kDim);
   }
 }
 

@@ -111,6 +111,7 @@ __device__ inline void join_splits(const decode::Partial& partial, std::size_t h
 
 // For decode::launch_combine().
 struct Join {
+  static constexpr int kDims = 4;  // of a thread
   __device__ void operator()(const decode::Partial& partial, std::size_t head_of_rows, int splits,
                              int head_dim, int dim, __nv_bfloat16* out) const {
     join_splits(partial, head_of_rows, splits, head_dim, dim, out);

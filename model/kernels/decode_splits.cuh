@@ -45,13 +45,28 @@ __device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {
   *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(pair.x, pair.y);
 }
 
-// out[dim … dim + 3] of one query head from its splits, in their order. All lanes of a warp call it
-// for the same head.
+// out[dim, dim + 1] of one query head from its splits, in their order. All lanes of a warp call it
+// for the same head. The sums of the first splits are asked for together with the extents, so that
+// up to kCombineAtOnce splits wait for the L2 cache once.
+inline constexpr int kCombineAtOnce = 16;
+
 __device__ inline void combine(const Partial& partial, std::size_t head_of_rows, int splits,
                                int head_dim, int dim, __nv_bfloat16* out) {
   constexpr unsigned kAll = 0xffffffffU;
   static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
+  static_assert(32 % kCombineAtOnce == 0, "splits asked for together have their weights in one");
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
+  float2 part[kCombineAtOnce];
+  const auto ask = [&](int first) {
+#pragma unroll
+    for (int i = 0; i < kCombineAtOnce; ++i) {
+      if (first + i >= splits) continue;
+      part[i] = __ldcg(
+          reinterpret_cast<const float2*>(from + static_cast<std::size_t>(first + i) * head_dim));
+    }
+  };
+  ask(0);
   const float2* extents = partial.extent + head_of_rows * partial.splits;
   const float2 none = make_float2(-INFINITY, 0.0F);
   const float2 low = lane < splits ? __ldcg(&extents[lane]) : none;
@@ -64,32 +79,33 @@ __device__ inline void combine(const Partial& partial, std::size_t head_of_rows,
   const float low_weight = weight_of(low.x, most);
   const float high_weight = weight_of(high.x, most);
   const float total = warp_sum(low.y * low_weight + high.y * high_weight);
-  const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
-  float4 sum = {};
-#pragma unroll 16
-  for (int s = 0; s < splits; ++s) {
-    const float4 part = __ldcg(reinterpret_cast<const float4*>(from + s * head_dim));
-    const float weight = __shfl_sync(kAll, s < 32 ? low_weight : high_weight, s % 32);
-    sum.x += part.x * weight;
-    sum.y += part.y * weight;
-    sum.z += part.z * weight;
-    sum.w += part.w * weight;
+  float2 sum = {};
+  for (int first = 0; first < splits; first += kCombineAtOnce) {
+    if (first > 0) ask(first);
+    const float weights = first < 32 ? low_weight : high_weight;
+#pragma unroll
+    for (int i = 0; i < kCombineAtOnce; ++i) {
+      const float weight = __shfl_sync(kAll, weights, (first + i) % 32);
+      if (first + i >= splits) continue;
+      sum.x += part[i].x * weight;
+      sum.y += part[i].y * weight;
+    }
   }
   const float share = share_of(total);
   store_pair(out + dim, make_float2(sum.x * share, sum.y * share));
-  store_pair(out + dim + 2, make_float2(sum.z * share, sum.w * share));
 }
 
 // How combine_kernel() puts the splits of a query head together.
 struct Combine {
+  static constexpr int kDims = 2;  // of a thread
   __device__ void operator()(const Partial& partial, std::size_t head_of_rows, int splits,
                              int head_dim, int dim, __nv_bfloat16* out) const {
     combine(partial, head_of_rows, splits, head_dim, dim, out);
   }
 };
 
-// A block a row of the list and query head, four dims a thread. Count::of(row) is its number of
-// splits; Together is Combine or one like it.
+// A block a row of the list and query head, Together::kDims dims a thread. Count::of(row) is its
+// number of splits; Together is Combine or one like it.
 template <typename Count, typename Together>
 __global__ void combine_kernel(const Attention work, const int* list, const Partial partial) {
   let_next_kernel_start();
@@ -100,7 +116,7 @@ __global__ void combine_kernel(const Attention work, const int* list, const Part
   if (listed < 0 || splits < 2) return;
   const int dim = work.kv.head_dim;
   Together{}(partial, static_cast<std::size_t>(blockIdx.x) * work.heads + blockIdx.y, splits, dim,
-             static_cast<int>(threadIdx.x) * 4,
+             static_cast<int>(threadIdx.x) * Together::kDims,
              work.out + (row_index * work.heads + blockIdx.y) * dim);
 }
 
@@ -112,7 +128,7 @@ cudaError_t launch_combine(const Attention& work, const DecodeRows& rows, const 
   return launch(
       combine_kernel<Count, Together>,
       {.blocks = dim3(static_cast<unsigned>(rows.count), static_cast<unsigned>(work.heads)),
-       .threads = static_cast<unsigned>(work.kv.head_dim / 4)},
+       .threads = static_cast<unsigned>(work.kv.head_dim / Together::kDims)},
       stream, work, rows.list, partial);
 }
 
