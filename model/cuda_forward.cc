@@ -43,7 +43,8 @@ namespace {
 using Value = __nv_bfloat16;
 
 // Rows of a decode step, padded to the next of these, run as a graph.
-constexpr std::array<std::size_t, 12> kBuckets = {1, 2, 4, 8, 16, 32, 64, 96, 112, 128, 192, 256};
+constexpr std::array<std::size_t, 13> kBuckets = {1,  2,   4,   8,   16,  32, 64,
+                                                  96, 104, 112, 128, 192, 256};
 // One call of the decode attention serves this many rows; its scratch grows with them.
 constexpr std::size_t kDecodeRows = 128;
 static_assert(kBuckets.back() <= CudaOutputs::kChoicesMax);

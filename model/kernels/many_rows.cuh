@@ -386,6 +386,7 @@ cudaError_t launch_rows(const Matrix& w, const ManyRows& x, const Tail& tail, cu
   if (x.rows <= 32) return launch_tiles<Products, 32>(w, x, tail, stream);
   if (x.rows <= 64) return launch_tiles<Products, 64>(w, x, tail, stream);
   if (x.rows <= 96) return launch_tiles<Products, 96>(w, x, tail, stream);
+  if (x.rows <= 104) return launch_tiles<Products, 104>(w, x, tail, stream);
   if (x.rows <= 112) return launch_tiles<Products, 112>(w, x, tail, stream);
   return launch_tiles<Products, 128>(w, x, tail, stream);
 }

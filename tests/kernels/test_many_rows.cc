@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
   for (const MatrixFormat format : kBoth)
     for (const auto& [out, in] : std::vector<std::pair<int, int>>{
              {8, 8}, {64, 64}, {136, 1000}, {520, 96}, {1000, 3872}, {4224, 224}})
-      check_linear(format, out, in, {1, 17, 31, 32, 33, 64, 65, 95, 100, 127, 128});
+      check_linear(format, out, in, {1, 17, 31, 32, 33, 64, 65, 95, 100, 104, 110, 127, 128});
 }
 
 BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
       const DeviceArray<__nv_bfloat16> all(elements(128, out));
       require(linear_many(w.matrix, x.many(128), all.data(), nullptr));
       const auto together = all.download();
-      for (const int rows : {1, 17, 32, 33, 64, 90, 96, 100, 128}) {
+      for (const int rows : {1, 17, 32, 33, 64, 90, 96, 100, 104, 105, 128}) {
         const DeviceArray<__nv_bfloat16> y(elements(rows, out));
         require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
         const std::vector<__nv_bfloat16> want(
