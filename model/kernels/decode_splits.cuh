@@ -45,16 +45,16 @@ __device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {
   *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(pair.x, pair.y);
 }
 
+inline constexpr int kCombineAtOnce = 16;  // splits that are asked for together
+
 // out[dim, dim + 1] of one query head from its splits, in their order. All lanes of a warp call it
 // for the same head. The sums of the first splits are asked for together with the extents, so that
 // up to kCombineAtOnce splits wait for the L2 cache once.
-inline constexpr int kCombineAtOnce = 16;
-
 __device__ inline void combine(const Partial& partial, std::size_t head_of_rows, int splits,
                                int head_dim, int dim, __nv_bfloat16* out) {
   constexpr unsigned kAll = 0xffffffffU;
   static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
-  static_assert(32 % kCombineAtOnce == 0, "splits asked for together have their weights in one");
+  static_assert(32 % kCombineAtOnce == 0, "a group has its weights in one register");
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
   float2 part[kCombineAtOnce];
