@@ -9,7 +9,8 @@
 namespace captiond::kernels {
 
 // y = x · Wᵀ of many rows through cuBLASLt: W [out, in], x [rows, in], y [rows, out], row-major,
-// summed in float32. y is bf16; W and x are either bf16 or e4m3 with one float32 scale a row.
+// summed in float32. y is bf16; W and x are either bf16 or e4m3 with one float32 scale a row, whose
+// sums keep some 13 bits.
 //
 // The algorithm is cuBLASLt's first proposal for a shape and a bucket of rows (multiples of 128 up
 // to 1,024 and of 512 up to 4,096, else powers of two); it is asked for once, in plan() or else at

@@ -13,6 +13,7 @@
 #include "model/kernels/pack_matrix.h"
 #include "model/kernels/row_packing.h"
 #include "model/kernels/tensor_map.h"
+#include "model/kernels/wide_rows.h"
 
 namespace captiond::kernels {
 namespace {
@@ -70,7 +71,7 @@ void in_portions(int rows, const Body& body, int most = MatrixProducts::kFewRows
 
 // The parts of a workspace, in this order: what the greedy head keeps zeroed, its choices of many
 // rows, cuBLASLt's own, an unpacked matrix (kInt8, kInt4) or packed rows and their scales (kFp8),
-// gate and up before their tail.
+// gate and up before their tail (not kFp8).
 struct Parts {
   std::size_t greedy = 0, greedy_many = 0, gemm = 0, matrix = 0, row_scales = 0, gate_up = 0;
 
@@ -89,7 +90,7 @@ struct Parts {
     if (in_tiles(w, rows)) return parts;
     parts.gemm = aligned(Gemm::kWorkspaceBytes);
     if (!has_tiles(w.format)) parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
-    if (gate_up)
+    if (gate_up && w.format != MatrixFormat::kFp8)
       parts.gate_up = aligned(out * static_cast<std::size_t>(rows) * sizeof(__nv_bfloat16));
     return parts;
   }
@@ -212,6 +213,10 @@ struct MatrixProducts::State {
   }
   void multiply_packed(const Matrix& w, const PackedRows& x, __nv_bfloat16* y, int rows,
                        const Parts& parts, char* workspace, cudaStream_t stream) {
+    if (linear_wide_fills(w.out, rows, blocks)) {
+      check_cuda(linear_wide(w, tiles(x, rows), y, stream), "The product of " + shape_of(w, rows));
+      return;
+    }
     gemm.run({.type = Gemm::Type::kFp8,
               .w = w.values,
               .x = x.values,
@@ -245,6 +250,7 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
     const auto type = w.format == MatrixFormat::kFp8 ? Gemm::Type::kFp8 : Gemm::Type::kBf16;
     const int streamed = streamed_rows_max(w, shape.gate_up);
     const int first = has_tiles(w.format) ? std::max(streamed, kManyRowsMax) : streamed;
+    if (shape.gate_up && w.format == MatrixFormat::kFp8) continue;
     if (rows_max > first) state_->gemm.plan(type, w.out, padded_in(w), first + 1, rows_max);
   }
   return most.sum();
@@ -307,12 +313,13 @@ void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloa
     check_cuda(gate_up_many(w, many, h, stream), "Gate and up of " + shape_of(w, rows));
     return;
   }
+  if (w.format == MatrixFormat::kFp8) {
+    const ManyRows wide = state_->tiles(w, x, rows, parts, scratch, stream);
+    check_cuda(gate_up_wide(w, wide, h, stream), "Gate and up of " + shape_of(w, rows));
+    return;
+  }
   auto* const both = reinterpret_cast<__nv_bfloat16*>(scratch + parts.sum() - parts.gate_up);
-  if (w.format == MatrixFormat::kFp8)
-    state_->multiply_packed(w, state_->pack(w, x, rows, parts, scratch, stream), both, rows, parts,
-                            scratch, stream);
-  else
-    state_->multiply(w, x, both, rows, parts, scratch, stream);
+  state_->multiply(w, x, both, rows, parts, scratch, stream);
   check_cuda(gelu_product(both, h, w.out / 2, rows, stream), "The gelu of " + shape_of(w, rows));
 }
 
@@ -336,26 +343,15 @@ void MatrixProducts::feed_forward(const FeedForward& w, const PackedRows& x, __n
                                   cudaStream_t stream) {
   const auto& [up, down] = w;
   check_packed(up, true, x, rows);
-  Parts parts = Parts::of(up, true, rows, state_->blocks);
+  const Parts parts = Parts::of(up, true, rows, state_->blocks);
   const std::string what = "Gate and up of " + shape_of(up, rows);
   if (in_tiles(up, rows)) {
     check_cuda(gate_up_many(up, state_->tiles(x, rows), h, stream), what);
     return linear(down, h, y, rows, workspace, stream);
   }
-  const bool packs =
-      takes_packed(down, false, rows) && down.in == up.out / 2 && down.in <= kPackedRowMax;
-  if (packs) parts.add(Parts::of(down, false, rows, state_->blocks));
   check_workspace(workspace, parts, up, rows);
-  auto* const scratch = static_cast<char*>(workspace.data);
-  auto* const both = reinterpret_cast<__nv_bfloat16*>(scratch + parts.sum() - parts.gate_up);
-  state_->multiply_packed(up, x, both, rows, parts, scratch, stream);
-  if (!packs) {
-    check_cuda(gelu_product(both, h, up.out / 2, rows, stream), what);
-    return linear(down, h, y, rows, workspace, stream);
-  }
-  const PackedRows packed = State::packed_rows(parts, scratch);
-  check_cuda(pack_gelu_product(both, down.in, rows, packed, stream), what);
-  linear(down, packed, y, rows, workspace, stream);
+  check_cuda(gate_up_wide(up, state_->tiles(x, rows), h, stream), what);
+  linear(down, h, y, rows, workspace, stream);
 }
 
 void MatrixProducts::head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,

@@ -61,7 +61,8 @@ struct Head {
 //   tiles  up to 128 in kBf16 and kFp8, and any number in a head of theirs of 32,768 tokens or
 //          more: kernels of ours on tensor cores
 //   many   more go to cuBLASLt, with one algorithm for each shape and bucket of rows (see
-//          gemm.h), so that the same call gives the same bits
+//          gemm.h), so that the same call gives the same bits; in kFp8 gate and up, and linear
+//          layers whose tiles fill the device, to kernels of ours (wide_rows.h)
 //
 // Of few rows and tiles a row's bits depend neither on the other rows nor on their number. In tiles
 // and in many, kFp8 multiplies e4m3 with e4m3, the rows of x packed with a scale each; kInt8 and
@@ -106,8 +107,7 @@ class MatrixProducts {
                ProductWorkspace workspace, cudaStream_t stream);
 
   // linear(down, gate_up(up, x)), the same bits; y [rows, hidden], which may be x. `h` [rows,
-  // inner] is scratch: it need not hold the products in between, which kFp8 packs at once where
-  // rows are many.
+  // inner] is scratch.
   void feed_forward(const FeedForward& w, const __nv_bfloat16* x, __nv_bfloat16* h,
                     __nv_bfloat16* y, int rows, ProductWorkspace workspace, cudaStream_t stream);
   void feed_forward(const FeedForward& w, const PackedRows& x, __nv_bfloat16* h, __nv_bfloat16* y,

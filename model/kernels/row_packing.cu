@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "model/kernels/gelu_product.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_packing.cuh"
 #include "model/kernels/row_packing.h"
@@ -36,27 +35,6 @@ struct alignas(16) Eight {
   }
 };
 
-// Values 8 * index … of a row that has no tail.
-struct PlainRow {
-  const __nv_bfloat16* x;
-  __device__ Eight eight(std::size_t row, int in, int index) const {
-    return reinterpret_cast<const Eight*>(x + row * in)[index];
-  }
-};
-
-struct GeluRow {
-  const __nv_bfloat16* gate_up;
-  __device__ Eight eight(std::size_t row, int inner, int index) const {
-    const __nv_bfloat16* const gates = gate_up + row * 2 * inner;
-    const Eight gate = reinterpret_cast<const Eight*>(gates)[index];
-    const Eight up = reinterpret_cast<const Eight*>(gates + inner)[index];
-    Eight product;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) product.pair[i] = gelu_products(gate.pair[i], up.pair[i]);
-    return product;
-  }
-};
-
 // Of all threads of the cluster.
 __device__ std::uint32_t largest_of_row(std::uint32_t most, unsigned blocks) {
   __shared__ std::uint32_t of_warp[32];
@@ -76,13 +54,14 @@ __device__ std::uint32_t largest_of_row(std::uint32_t most, unsigned blocks) {
   return __reduce_max_sync(~0U, lane < blocks ? of_block[lane] : 0U);
 }
 
-template <class Source, int kThreads, int kEights>
+template <int kThreads, int kEights>
 __global__ void __launch_bounds__(kThreads, 3)
-    pack_rows_kernel(const Source source, int in, unsigned blocks, const PackedRows packed) {
+    pack_rows_kernel(const __nv_bfloat16* x, int in, unsigned blocks, const PackedRows packed) {
   if (blocks > 1) asm volatile("barrier.cluster.arrive.release;" ::: "memory");
   let_next_kernel_start();
   wait_for_previous_kernels();
   const std::size_t row = blockIdx.x / blocks;
+  const auto* const source = reinterpret_cast<const Eight*>(x + row * in);
   const int eights = in / 8, stored = (eights + 1) / 2 * 2;  // 16 bytes at a time
   const auto threads = static_cast<int>(blockDim.x);
   const int first =
@@ -91,7 +70,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   std::uint32_t halves = 0;
 #pragma unroll
   for (int i = 0; i < kEights; ++i)
-    if (first + i * threads < eights) held[i] = source.eight(row, in, first + i * threads);
+    if (first + i * threads < eights) held[i] = source[first + i * threads];
 #pragma unroll
   for (const Eight& eight : held) halves = __vmaxu2(halves, eight.most_of_halves());
   const std::uint32_t most = max(halves << 16, halves & 0xffff0000U);
@@ -103,17 +82,18 @@ __global__ void __launch_bounds__(kThreads, 3)
   for (int i = 0; i < kEights; ++i) {
     const int index = first + i * threads;
     if (index >= stored) continue;
-    float x[8];
-    load_values(reinterpret_cast<const __nv_bfloat16*>(held[i].pair), x);
-    target[index] = divisor.packed(x);
+    float values[8];
+    load_values(reinterpret_cast<const __nv_bfloat16*>(held[i].pair), values);
+    target[index] = divisor.packed(values);
   }
 }
 
-template <class Source>
-cudaError_t launch_packing(const Source& source, int in, int rows, const PackedRows& packed,
-                           cudaStream_t stream) noexcept {
-  if (packed.values == nullptr || packed.scales == nullptr || rows <= 0 || in <= 0 || in % 8 != 0 ||
-      in > kPackedRowMax)
+}  // namespace
+
+cudaError_t pack_rows(const __nv_bfloat16* x, int in, int rows, const PackedRows& packed,
+                      cudaStream_t stream) noexcept {
+  if (x == nullptr || packed.values == nullptr || packed.scales == nullptr || rows <= 0 ||
+      in <= 0 || in % 8 != 0 || in > kPackedRowMax)
     return cudaErrorInvalidValue;
   const auto parts = [](int whole, int part) { return (whole + part - 1) / part; };
   const bool shares = rows <= kSharedRowsMax;
@@ -124,23 +104,9 @@ cudaError_t launch_packing(const Source& source, int in, int rows, const PackedR
   const LaunchShape shape{.blocks = dim3(static_cast<unsigned>(rows * blocks)),
                           .threads = dim3(static_cast<unsigned>(threads)),
                           .cluster = static_cast<unsigned>(blocks)};
-  const auto kernel = shares ? pack_rows_kernel<Source, kThreadsOfSharer, kEightsOfSharer>
-                             : pack_rows_kernel<Source, kThreadsMax, kEightsOfOwner>;
-  return launch(kernel, shape, stream, source, in, static_cast<unsigned>(blocks), packed);
-}
-
-}  // namespace
-
-cudaError_t pack_rows(const __nv_bfloat16* x, int in, int rows, const PackedRows& packed,
-                      cudaStream_t stream) noexcept {
-  if (x == nullptr) return cudaErrorInvalidValue;
-  return launch_packing(PlainRow{x}, in, rows, packed, stream);
-}
-
-cudaError_t pack_gelu_product(const __nv_bfloat16* gate_up, int inner, int rows,
-                              const PackedRows& packed, cudaStream_t stream) noexcept {
-  if (gate_up == nullptr) return cudaErrorInvalidValue;
-  return launch_packing(GeluRow{gate_up}, inner, rows, packed, stream);
+  const auto kernel = shares ? pack_rows_kernel<kThreadsOfSharer, kEightsOfSharer>
+                             : pack_rows_kernel<kThreadsMax, kEightsOfOwner>;
+  return launch(kernel, shape, stream, x, in, static_cast<unsigned>(blocks), packed);
 }
 
 }  // namespace captiond::kernels

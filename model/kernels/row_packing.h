@@ -20,9 +20,4 @@ inline constexpr int kPackedRowMax = 16384;
 [[nodiscard]] cudaError_t pack_rows(const __nv_bfloat16* x, int in, int rows,
                                     const PackedRows& packed, cudaStream_t stream) noexcept;
 
-// Packs gelu_product(gate, up) of gate_up [rows, 2 * inner] bf16, rounded to bf16 before packing:
-// what gelu_product() and pack_rows() do one after the other.
-[[nodiscard]] cudaError_t pack_gelu_product(const __nv_bfloat16* gate_up, int inner, int rows,
-                                            const PackedRows& packed, cudaStream_t stream) noexcept;
-
 }  // namespace captiond::kernels

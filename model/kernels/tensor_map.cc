@@ -36,6 +36,14 @@ CUtensorMap TensorMaps::of(const void* data, std::size_t row_bytes, int rows, in
   return encoded(data, rows, sizes, strides, box);
 }
 
+CUtensorMap TensorMaps::of_plain(const void* data, std::size_t row_bytes, int rows, int box_rows,
+                                 unsigned box_bytes) const {
+  const cuuint64_t sizes[] = {row_bytes, static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[] = {row_bytes};
+  const cuuint32_t box[] = {box_bytes, static_cast<cuuint32_t>(box_rows)};
+  return encoded(data, rows, sizes, strides, box, CU_TENSOR_MAP_SWIZZLE_NONE);
+}
+
 CUtensorMap TensorMaps::of_pairs(const void* data, std::size_t row_bytes, int pairs,
                                  int eights) const {
   const auto half = static_cast<cuuint64_t>(pairs);
@@ -47,14 +55,14 @@ CUtensorMap TensorMaps::of_pairs(const void* data, std::size_t row_bytes, int pa
 
 CUtensorMap TensorMaps::encoded(const void* data, int rows, std::span<const cuuint64_t> sizes,
                                 std::span<const cuuint64_t> strides,
-                                std::span<const cuuint32_t> box) const {
+                                std::span<const cuuint32_t> box, CUtensorMapSwizzle swizzle) const {
   constexpr cuuint32_t kSteps[] = {1, 1, 1, 1};
   CUtensorMap map{};
   const CUresult status =
       encode_(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, static_cast<cuuint32_t>(sizes.size()),
               const_cast<void*>(data), sizes.data(), strides.data(), box.data(), kSteps,
-              CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+              CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+              CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS)
     throw std::invalid_argument("The driver cannot describe a matrix of " + std::to_string(rows) +
                                 " rows of " + std::to_string(sizes[0]) + " bytes (status " +

@@ -19,6 +19,10 @@ class TensorMaps {
   // line number modulo 8. What lies outside the matrix reads as zero. Throws std::invalid_argument
   // for a matrix that the driver refuses.
   CUtensorMap of(const void* data, std::size_t row_bytes, int rows, int box_rows) const;
+  // The same with boxes of `box_bytes` (a multiple of 16, at most 256) a line whose pieces stay
+  // where they are.
+  CUtensorMap of_plain(const void* data, std::size_t row_bytes, int rows, int box_rows,
+                       unsigned box_bytes) const;
   // A matrix of 2 * `pairs` rows (`pairs` a multiple of 8), whose row i belongs to row pairs + i:
   // in boxes of `eights` times eight rows of the first half and the eight that belong to them.
   CUtensorMap of_pairs(const void* data, std::size_t row_bytes, int pairs, int eights) const;
@@ -29,7 +33,8 @@ class TensorMaps {
                           CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion,
                           CUtensorMapFloatOOBfill);
   CUtensorMap encoded(const void* data, int rows, std::span<const cuuint64_t> sizes,
-                      std::span<const cuuint64_t> strides, std::span<const cuuint32_t> box) const;
+                      std::span<const cuuint64_t> strides, std::span<const cuuint32_t> box,
+                      CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B) const;
   Encode* encode_ = nullptr;
 };
 

@@ -14,9 +14,9 @@
 #include <cuda_runtime_api.h>
 
 #include "model/kernels/many_rows.h"
-#include "model/kernels/row_packing.h"
 #include "tests/kernels/device_array.h"
 #include "tests/kernels/matrix_case.h"
+#include "tests/kernels/rows_case.h"
 #include "tests/support/needs_gpu.h"
 
 BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
@@ -26,56 +26,6 @@ using namespace captiond::kernels;
 namespace {
 
 constexpr MatrixFormat kBoth[] = {MatrixFormat::kBf16, MatrixFormat::kFp8};
-constexpr int kBlocks = 132;
-
-// Rows of x on the device as the products of `format` take them.
-struct RowsCase {
-  MatrixFormat format;
-  int in;
-  std::vector<__nv_bfloat16> source;
-  DeviceArray<__nv_bfloat16> plain;
-  DeviceArray<char> values;
-  DeviceArray<float> scales;
-  TensorMaps maps;
-
-  RowsCase(MatrixFormat rows_format, int rows, int width, std::vector<__nv_bfloat16> given)
-      : format(rows_format), in(width), source(std::move(given)), plain(source) {
-    if (format != MatrixFormat::kFp8) return;
-    const auto count = static_cast<std::size_t>(rows);
-    values = DeviceArray<char>(count * ((static_cast<std::size_t>(in) + 15) / 16 * 16));
-    scales = DeviceArray<float>(count);
-    require(pack_rows(plain.data(), in, rows, {values.data(), scales.data()}, nullptr));
-    require(cudaDeviceSynchronize());
-  }
-  RowsCase(MatrixFormat rows_format, int rows, int width)
-      : RowsCase(rows_format, rows, width,
-                 uniform_bf16(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width), 7,
-                              1.0F)) {}
-
-  ManyRows many(int rows, int blocks = kBlocks) const {
-    if (format != MatrixFormat::kFp8)
-      return {.x = plain.data(), .rows = rows, .blocks = blocks, .maps = &maps};
-    return {
-        .x = values.data(), .scales = scales.data(), .rows = rows, .blocks = blocks, .maps = &maps};
-  }
-  // The e4m3 products of this hardware keep some 13 bits of their sums, of chains of 128 values;
-  // a lost K-block would still be far off.
-  std::vector<Bounded> exact(const MatrixCase& w, int rows) const {
-    auto result = exact_product(w, packed_worth(format, source, in), rows);
-    if (format == MatrixFormat::kFp8)
-      for (Bounded& element : result) element.limit *= 32;
-    return result;
-  }
-};
-
-std::vector<Bounded> first(const std::vector<Bounded>& all, int rows, int width) {
-  return {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows) * width};
-}
-
-std::size_t elements(int rows, int width) {
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
-}
-
 void check_linear(MatrixFormat format, int out, int in, const std::vector<int>& row_counts) {
   const MatrixCase w(format, out, in);
   const int most = *std::max_element(row_counts.begin(), row_counts.end());
@@ -92,31 +42,12 @@ void check_linear(MatrixFormat format, int out, int in, const std::vector<int>& 
   }
 }
 
-double gelu_tanh(double x) {
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-}
-
-// With transformers' rounding points, where a sum at the border of two bf16 values may go either
-// way: half a unit in the last place of gate, up, the gelu and the product each, and 5 % more.
 void check_gate_up(MatrixFormat format, int inner, int in, int rows) {
   const MatrixCase w(format, 2 * inner, in);
   const RowsCase x(format, rows, in);
-  const auto both = x.exact(w, rows);
-  std::vector<Bounded> want;
-  for (std::size_t n = 0; n < static_cast<std::size_t>(rows); ++n)
-    for (std::size_t j = 0; j < static_cast<std::size_t>(inner); ++j) {
-      const Bounded gate = both[n * 2 * static_cast<std::size_t>(inner) + j];
-      const Bounded up = both[(n * 2 + 1) * static_cast<std::size_t>(inner) + j];
-      const double value = gelu_tanh(gate.value) * up.value;
-      const double gate_error = kHalfUlp * std::fabs(gate.value) + gate.limit;
-      const double up_error = kHalfUlp * std::fabs(up.value) + up.limit;
-      want.push_back({value, 1.05 * (1.13 * gate_error * (std::fabs(up.value) + up_error) +
-                                     up_error * std::fabs(gelu_tanh(gate.value)) +
-                                     2 * kHalfUlp * std::fabs(value))});
-    }
   const DeviceArray<__nv_bfloat16> h(elements(rows, inner));
   require(gate_up_many(w.matrix, x.many(rows), h.data(), nullptr));
-  within(widened(h.download()), want,
+  within(widened(h.download()), gate_up_of(x.exact(w, rows), inner),
          "gate and up of " + w.name() + ", " + std::to_string(rows) + " rows");
 }
 

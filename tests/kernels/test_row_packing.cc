@@ -9,7 +9,6 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
-#include "model/kernels/gelu_product.h"
 #include "model/kernels/norm.h"
 #include "model/kernels/norm_packing.h"
 #include "model/kernels/pack_matrix.h"
@@ -69,19 +68,6 @@ BOOST_AUTO_TEST_CASE(rows_are_packed_like_the_rows_of_a_matrix) {
       const Packed packed(rows, in);
       require(pack_rows(x.data(), in, rows, packed.rows(), nullptr));
       check_equal_to_a_matrix(x, rows, in, packed);
-    }
-}
-
-BOOST_AUTO_TEST_CASE(the_product_of_gelu_is_packed_as_if_it_stood_in_memory) {
-  for (const int inner : {8, 40, 1000, 15360})
-    for (const int rows : {1, 33, 257}) {
-      const auto count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(inner);
-      const DeviceArray<__nv_bfloat16> gate_up(uniform_bf16(2 * count, 4, 6.0F));
-      const DeviceArray<__nv_bfloat16> h(count);
-      require(gelu_product(gate_up.data(), h.data(), inner, rows, nullptr));
-      const Packed packed(rows, inner);
-      require(pack_gelu_product(gate_up.data(), inner, rows, packed.rows(), nullptr));
-      check_equal_to_a_matrix(h, rows, inner, packed);
     }
 }
 
