@@ -9,7 +9,9 @@ namespace captiond::kernels {
 namespace {
 
 constexpr int kWarps = 4;  // a block
+// From so many rows on two blocks, or one, take a row's heads: so they share its turns.
 constexpr int kManyRows = 256;
+constexpr int kMostRows = 2048;
 
 template <class Slot, int kVector, int kSteps>
 __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const RotateAndStore work) {
@@ -52,8 +54,7 @@ __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const Rot
 template <int kVector, int kSteps>
 cudaError_t launch_heads(const RotateAndStore& work, int rows, cudaStream_t stream) {
   const int heads = work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
-  // Many rows fill the device by themselves; then the heads of a row share their turns.
-  const int blocks = rows >= kManyRows ? 1 : (heads + kWarps - 1) / kWarps;
+  const int blocks = rows >= kMostRows ? 1 : rows >= kManyRows ? 2 : (heads + kWarps - 1) / kWarps;
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(blocks));
   const LaunchShape shape = {.blocks = grid, .threads = kWarps * 32};
   return work.kv.format == KvFormat::kFp8

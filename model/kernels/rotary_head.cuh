@@ -68,7 +68,12 @@ struct RotaryHead {
   static __device__ void store_part(__nv_bfloat16* to, const float (&from)[kVector]) {
     Part part;
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) part.values[i] = __float2bfloat16(from[i]);
+    for (int i = 0; i + 1 < kVector; i += 2) {
+      const __nv_bfloat162 two = __floats2bfloat162_rn(from[i], from[i + 1]);
+      part.values[i] = two.x;
+      part.values[i + 1] = two.y;
+    }
+    if constexpr (kVector == 1) part.values[0] = __float2bfloat16(from[0]);
     *reinterpret_cast<Part*>(to) = part;
   }
 };
@@ -82,50 +87,73 @@ __device__ RotaryHead<kVector, kSteps> normed(RotaryHead<kVector, kSteps> head,
   for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-      const float low = head.low[s][i] * scale;
-      const float high = head.high[s][i] * scale;
-      head.low[s][i] = rounded(kWeighted ? low * weight.low[s][i] : low);
-      head.high[s][i] = rounded(kWeighted ? high * weight.high[s][i] : high);
+      head.low[s][i] *= scale;
+      head.high[s][i] *= scale;
+      if constexpr (kWeighted) {
+        head.low[s][i] *= weight.low[s][i];
+        head.high[s][i] *= weight.high[s][i];
+      }
     }
+    round_values(head.low[s]);
+    round_values(head.high[s]);
   }
   return head;
 }
 
-// Cosine and sine of a lane's pairs at one position; pairs that do not turn have 1 and 0.
+// Cosine and sine of a lane's pairs at one position, two pairs at once; pairs that do not turn have
+// 1 and 0.
 template <int kVector, int kSteps>
 struct RotaryTurn {
-  float cosine[kSteps][kVector];
-  float sine[kSteps][kVector];
+  static constexpr int kTwos = (kVector + 1) / 2;
+  __nv_bfloat162 cosine[kSteps][kTwos];
+  __nv_bfloat162 sine[kSteps][kTwos];
 
   __device__ void compute(const RotateAndStore& work, int position) {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
-      for (int i = 0; i < kVector; ++i) {
-        const int pair = RotaryHead<kVector, kSteps>::pair(s) + i;
-        cosine[s][i] = 1.0F;
-        sine[s][i] = 0.0F;
-        if (pair >= work.rotary_pairs) continue;
-        // The accurate form: angles reach the number of positions.
-        sincosf(static_cast<float>(position) * work.inverse_frequency[pair], &sine[s][i],
-                &cosine[s][i]);
-        sine[s][i] = rounded(sine[s][i]);
-        cosine[s][i] = rounded(cosine[s][i]);
+      for (int two = 0; two < kTwos; ++two) {
+        float cosines[2] = {1.0F, 1.0F};
+        float sines[2] = {};
+#pragma unroll
+        for (int i = 0; i < 2 && 2 * two + i < kVector; ++i) {
+          const int pair = RotaryHead<kVector, kSteps>::pair(s) + 2 * two + i;
+          if (pair >= work.rotary_pairs) continue;
+          // The accurate form: angles reach the number of positions.
+          sincosf(static_cast<float>(position) * work.inverse_frequency[pair], &sines[i],
+                  &cosines[i]);
+        }
+        cosine[s][two] = __floats2bfloat162_rn(cosines[0], cosines[1]);
+        sine[s][two] = __floats2bfloat162_rn(sines[0], sines[1]);
       }
     }
   }
 
+  // Of a head whose values are bf16. A product of two of them is exact in float32, and so is a sum
+  // wherever bf16 could round it another way: so bf16 arithmetic has the bits of float32's,
+  // rounded.
   __device__ void apply(RotaryHead<kVector, kSteps>& head) const {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
-      for (int i = 0; i < kVector; ++i) {
-        const float low = head.low[s][i];
-        const float high = head.high[s][i];
-        head.low[s][i] = rounded(rounded(low * cosine[s][i]) + rounded(high * -sine[s][i]));
-        head.high[s][i] = rounded(rounded(high * cosine[s][i]) + rounded(low * sine[s][i]));
+      for (int two = 0; two < kTwos; ++two) {
+        const __nv_bfloat162 low = of_two(head.low[s], two), high = of_two(head.high[s], two);
+        put_two(__hsub2_rn(__hmul2_rn(low, cosine[s][two]), __hmul2_rn(high, sine[s][two])),
+                head.low[s], two);
+        put_two(__hadd2_rn(__hmul2_rn(high, cosine[s][two]), __hmul2_rn(low, sine[s][two])),
+                head.high[s], two);
       }
     }
+  }
+
+ private:
+  static __device__ __nv_bfloat162 of_two(const float (&from)[kVector], int two) {
+    return __floats2bfloat162_rn(from[2 * two], kVector > 1 ? from[(2 * two + 1) % kVector] : 0.0F);
+  }
+  static __device__ void put_two(const __nv_bfloat162& value, float (&to)[kVector], int two) {
+    const float2 both = __bfloat1622float2(value);
+    to[2 * two] = both.x;
+    if constexpr (kVector > 1) to[2 * two + 1] = both.y;
   }
 };
 

@@ -14,13 +14,15 @@ inline constexpr int kLane = 8;  // values in a 16-byte load
 __device__ inline float rounded(float x) { return __bfloat162float(__float2bfloat16(x)); }
 
 // All of them rounded to bf16: two at once take a quarter of the time of one twice.
-__device__ inline void round_values(float (&values)[kLane]) {
+template <int kCount>
+__device__ __forceinline__ void round_values(float (&values)[kCount]) {
 #pragma unroll
-  for (int i = 0; i < kLane; i += 2) {
+  for (int i = 0; i + 1 < kCount; i += 2) {
     const float2 two = __bfloat1622float2(__floats2bfloat162_rn(values[i], values[i + 1]));
     values[i] = two.x;
     values[i + 1] = two.y;
   }
+  if constexpr (kCount % 2 != 0) values[kCount - 1] = rounded(values[kCount - 1]);
 }
 
 __device__ inline void load_values(const __nv_bfloat16* from, float (&values)[kLane]) {
