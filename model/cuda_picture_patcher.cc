@@ -162,11 +162,14 @@ void CudaPicturePatcher::prepare(ImageSize from, ImageSize to) {
       down_.outputs == to.height) {
     return;
   }
-  across_ = put(from.width, to.width, 0);
-  down_ = put(from.height, to.height, across_.bytes);
+  const Axis across = put(from.width, to.width, 0);
+  const Axis down = put(from.height, to.height, across.bytes);
   kernels::check_cuda(cudaMemcpyAsync(tables_.data(), staged_tables_.data(),
-                                      across_.bytes + down_.bytes, cudaMemcpyHostToDevice, stream_),
+                                      across.bytes + down.bytes, cudaMemcpyHostToDevice, stream_),
                       "Sending the tables of scaled pictures");
+  // Not before: where memory for a table is short, the GPU still has those of the picture before.
+  across_ = across;
+  down_ = down;
 }
 
 CudaPicturePatcher::Axis CudaPicturePatcher::put(std::size_t inputs, std::size_t outputs,
