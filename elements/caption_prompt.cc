@@ -33,6 +33,21 @@ CaptionPrompt scene_question(const Tokenizer& tokenizer, const ModelConfig& conf
                   {MediaPart{MediaKind::kImage, {}}, TextPart{std::string(text)}});
 }
 
+std::vector<std::vector<TokenId>> video_question(const Tokenizer& tokenizer,
+                                                 const ModelConfig& config,
+                                                 std::span<const std::chrono::seconds> times,
+                                                 std::string_view text) {
+  Chat chat;
+  chat.messages.emplace_back(UserMessage{std::vector<ContentPart>{
+      MediaPart{MediaKind::kVideo, {times.begin(), times.end()}}, TextPart{std::string(text)}}});
+  std::vector<std::vector<TokenId>> out;
+  for (PromptSegment& segment : tokenize_chat(tokenizer, config, chat)) {
+    out.push_back(std::move(segment.ids));
+  }
+  check(out.size() == times.size() + 1, "a prompt with one video has a segment more than frames");
+  return out;
+}
+
 std::vector<TokenId> translation_follow_up(const Tokenizer& tokenizer, const ModelConfig& config,
                                            std::string_view source, std::string_view target,
                                            std::span<const TokenId> transcript) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,15 @@ CaptionPrompt transcription_question(const Tokenizer& tokenizer, const ModelConf
 // A picture, then `text`.
 CaptionPrompt scene_question(const Tokenizer& tokenizer, const ModelConfig& config,
                              std::string_view text);
+
+// A video of frames at `times` (from its start, at least one), then `text`: the ids around the
+// frames' soft tokens, one list more than there are frames. The first ends with the begin token of
+// the first frame and is the same for all videos whose first time is 0. Each frame stands behind
+// its time as mm:ss. Source: reference model.md section 3.6.
+std::vector<std::vector<TokenId>> video_question(const Tokenizer& tokenizer,
+                                                 const ModelConfig& config,
+                                                 std::span<const std::chrono::seconds> times,
+                                                 std::string_view text);
 
 // What follows the answer `transcript` to have it translated: the end of the model's turn, a user
 // turn with the published translation prompt, and a model turn begun as that prompt wants it, with

@@ -33,6 +33,8 @@ enum Property : guint {
   kScenePrompt,
   kSceneTokensMax,
   kSceneSoftTokensMax,
+  kSceneFrames,
+  kSceneFrameDistance,
   kPropertyEnd,
 };
 static_assert(kPropertyEnd == kCaptionerPropertyCount + 1);
@@ -164,7 +166,11 @@ void install_scene(const Installer& add, const CaptionerSettings& now) {
   add.ms(kSceneInterval, "scene-interval",
          "Milliseconds between two pictures that are described; 0: every picture", 0, kHourMs,
          now.scene.interval);
-  add.text(kScenePrompt, "scene-prompt", "What is asked about a picture", now.scene.prompt.c_str());
+  add.text(
+      kScenePrompt, "scene-prompt",
+      "What is asked about a picture or video; empty: a sentence on what can be seen, with several "
+      "scene-frames on what happens",
+      now.scene.prompt.c_str());
   add.number(kSceneTokensMax, "scene-tokens-max",
              "A description ends after so many tokens and is then marked truncated", 1, 1024,
              static_cast<guint>(now.scene.tokens_max));
@@ -172,6 +178,13 @@ void install_scene(const Installer& add, const CaptionerSettings& now) {
              "Soft tokens that a picture which comes as pixels may become: one of 70, 140, 280, "
              "560, 1120; patches are what visionpatcher made them",
              70, 1120, static_cast<guint>(now.scene.soft_tokens_max));
+  add.number(kSceneFrames, "scene-frames",
+             "Frames that a description is about: 1 is the picture alone, more are the video that "
+             "ends with it",
+             1, kSceneFramesMax, static_cast<guint>(now.scene.frames));
+  add.ms(kSceneFrameDistance, "scene-frame-distance",
+         "Milliseconds between these frames; scene-frames times so many are at most 60000", 100,
+         30000, now.scene.frame_distance);
 }
 
 // Where the value of a property lies. Durations are milliseconds outside.
@@ -219,6 +232,10 @@ Slot slot_of(CaptionerSettings& settings, guint id) {
       return &settings.scene.tokens_max;
     case kSceneSoftTokensMax:
       return &settings.scene.soft_tokens_max;
+    case kSceneFrames:
+      return &settings.scene.frames;
+    case kSceneFrameDistance:
+      return &settings.scene.frame_distance;
     default:
       return std::monostate();
   }

@@ -24,7 +24,7 @@ struct CaptionerSettings {
 };
 
 // The properties of CaptionerSettings have the numbers 1 to this.
-inline constexpr guint kCaptionerPropertyCount = 19;
+inline constexpr guint kCaptionerPropertyCount = 21;
 
 // Installs them; defaults are those of the structs.
 void install_captioner_properties(GObjectClass* klass);

@@ -189,6 +189,41 @@ BOOST_AUTO_TEST_CASE(pictures_may_come_as_pixels) {
              boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(several_frames_are_one_video) {
+  for (const char* patcher : {"", "visionpatcher ! "}) {
+    const ScriptedModel model("a picture");
+    Pipeline pipeline(std::string("gemmacaptioner name=c scene-interval=2000 scene-frames=3 "
+                                  "scene-prompt=What? ") +
+                      model.property() +
+                      "c.scene ! fakesink videotestsrc num-buffers=66 "
+                      "! video/x-raw,format=RGB,width=96,height=96,framerate=15/1 ! " +
+                      patcher + "c.vision");
+    BOOST_TEST(pipeline.play().size() == 3u);
+    const auto engine = std::dynamic_pointer_cast<ScriptedEngine>(engine_of(pipeline, "c"));
+    BOOST_REQUIRE(engine != nullptr);
+    const std::string frame = "<|image>[video 64]<image|>";
+    const std::string end = "What?<turn|>\n<|turn>model\n<|channel>thought\n<channel|>";
+    const std::string three =
+        "<bos><|turn>user\n00:00 " + frame + " 00:01 " + frame + " 00:02 " + frame + end;
+    std::vector<std::string> layouts;
+    for (const ScriptedQuestion& q : engine->questions()) layouts.push_back(q.layout);
+    const std::vector<std::string> wanted = {"<bos><|turn>user\n00:00 " + frame + end, three,
+                                             three};
+    BOOST_TEST(layouts == wanted, boost::test_tools::per_element());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(frames_that_cannot_be_are_refused_at_the_start) {
+  const ScriptedModel model("a picture");
+  const auto refused = [&](const std::string& properties) {
+    return start_error("videotestsrc ! video/x-raw,format=RGB ! c.vision gemmacaptioner name=c " +
+                       properties + model.property() + "c.scene ! fakesink");
+  };
+  BOOST_TEST(refused("scene-frames=7 scene-frame-distance=9000")
+                 .ends_with("scene-frames is 7 and scene-frame-distance 9000 ms, but the model "
+                            "takes videos of 60000 ms at most: make one of them smaller."));
+}
+
 BOOST_AUTO_TEST_CASE(a_budget_that_is_none_is_refused_at_the_start) {
   const ScriptedModel model("a picture");
   const std::string error = start_error(

@@ -391,7 +391,7 @@ BOOST_AUTO_TEST_CASE(every_property_can_be_set_and_read_back) {
       "gemmacaptioner live=false device=cuda dtype=bfloat16 threads=3 language=de lead-in=80 "
       "lead-out=120 endpoint-silence=700 segment-max=9000 min-speech=200 partial-interval=250 "
       "hold-back-words=4 tokens-per-second-max=20 scene-interval=1000 scene-prompt=What? "
-      "scene-tokens-max=10 voice-activity=none",
+      "scene-tokens-max=10 scene-frames=8 scene-frame-distance=500 voice-activity=none",
       engine_of());
   const auto number = [&](const char* name) {
     guint value = 0;
@@ -409,6 +409,8 @@ BOOST_AUTO_TEST_CASE(every_property_can_be_set_and_read_back) {
   BOOST_TEST(number("tokens-per-second-max") == 20u);
   BOOST_TEST(number("scene-interval") == 1000u);
   BOOST_TEST(number("scene-tokens-max") == 10u);
+  BOOST_TEST(number("scene-frames") == 8u);
+  BOOST_TEST(number("scene-frame-distance") == 500u);
   gchar* text = nullptr;
   g_object_get(harness.element(), "scene-prompt", &text, nullptr);
   BOOST_TEST(captiond::gst::StringHandle(text).get() == std::string("What?"));

@@ -18,6 +18,7 @@ namespace {
 
 constexpr TokenId kAudioRow = -1;
 constexpr TokenId kPictureRow = -2;
+constexpr TokenId kFrameRow = -3;  // a picture's that is a frame of a video
 
 // What a context holds; shared with the questions about it that are still open.
 struct Content {
@@ -36,6 +37,7 @@ class EngineOfScripts final : public ScriptedEngine {
   EngineOfScripts(std::string_view words, Script script, Answers answers)
       : tokenizer_(make_word_tokenizer(words)), script_(std::move(script)), answers_(answers) {
     config_.text.vocab_size = static_cast<std::int64_t>(tokenizer_->size());
+    config_.text.max_position_embeddings = 32768;
     config_.audio.emplace();
     config_.vision.emplace();
     config_.boa_token_id = *tokenizer_->find(chat_markers::kAudioBegin);
@@ -202,8 +204,8 @@ class EngineOfScripts final : public ScriptedEngine {
     const std::vector<TokenId>& rows = job.content->rows;
     ScriptedQuestion question;
     question.patches = static_cast<std::size_t>(std::count(rows.begin(), rows.end(), kAudioRow));
-    question.picture_patches =
-        static_cast<std::size_t>(std::count(rows.begin(), rows.end(), kPictureRow));
+    question.picture_patches = static_cast<std::size_t>(std::count_if(
+        rows.begin(), rows.end(), [](TokenId t) { return t == kPictureRow || t == kFrameRow; }));
     std::vector<TokenId> ids;
     std::copy_if(rows.begin(), rows.end(), std::back_inserter(ids),
                  [](TokenId t) { return t >= 0; });
@@ -213,8 +215,24 @@ class EngineOfScripts final : public ScriptedEngine {
     question.prompt = tokenizer_->decode(std::span(ids.begin(), last), true);
     question.begun = tokenizer_->decode(std::span(last, ids.end()), true);
     question.draft = tokenizer_->decode(job.options.draft, true);
+    question.layout = layout(rows);
     question.max_tokens = job.options.max_tokens;
     return question;
+  }
+
+  std::string layout(std::span<const TokenId> rows) const {
+    std::string out;
+    while (!rows.empty()) {
+      const TokenId row = std::min<TokenId>(rows.front(), 0);
+      const auto end = std::find_if(rows.begin(), rows.end(),
+                                    [&](TokenId t) { return std::min<TokenId>(t, 0) != row; });
+      const auto count = static_cast<std::size_t>(end - rows.begin());
+      if (row == kPictureRow) out += "[" + std::to_string(count) + "]";
+      if (row == kFrameRow) out += "[video " + std::to_string(count) + "]";
+      if (row == 0) out += tokenizer_->decode(rows.first(count), true);
+      rows = rows.subspan(count);
+    }
+    return out;
   }
 
   const std::shared_ptr<const Tokenizer> tokenizer_;
@@ -249,7 +267,7 @@ class ContextOfScripts final : public Context {
     engine_.append(*content_, patches.count(), kAudioRow);
   }
   void append(const VisionPatches& patches) override {
-    engine_.append(*content_, patches.count(), kPictureRow);
+    engine_.append(*content_, patches.count(), patches.video_frame ? kFrameRow : kPictureRow);
   }
   std::unique_ptr<Context> fork() const override {
     return std::make_unique<ContextOfScripts>(engine_, engine_.copy(*content_));

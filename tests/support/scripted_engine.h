@@ -17,7 +17,8 @@ struct ScriptedQuestion {
   std::size_t picture_patches = 0;
   std::string prompt;  // the ids of the context as text with special tokens, media left out, up to
                        // and with the last <channel|>
-  std::string begun;   // the text after that: how the answer begins already
+  std::string layout;  // all text, with [6] where a picture of 6 patches is, [video 6] a frame
+  std::string begun;   // the text after prompt: how the answer begins already
   std::string draft;
   std::size_t max_tokens = 0;
 };
