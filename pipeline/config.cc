@@ -10,6 +10,7 @@
 #include <google/protobuf/message.h>
 
 #include "captiond/v1/key.pb.h"
+#include "elements/scene_captioner.h"
 #include "model/vision_patcher.h"
 #include "pipeline/config_error.h"
 #include "pipeline/config_value.h"
@@ -165,6 +166,17 @@ std::optional<ConfigProblem> find_language_problem(const v1::CaptionConfig& capt
   return std::nullopt;
 }
 
+// The path and the sentence begin inside of `scenes`.
+std::optional<ConfigProblem> find_frames_problem(const v1::SceneConfig& scenes) {
+  const auto span = from_duration(scenes.frame_distance()) * static_cast<int>(scenes.frames());
+  if (scenes.frames() == 1 || span <= kSceneSpanMax) return std::nullopt;
+  const auto* distance = scenes.GetDescriptor()->FindFieldByName("frame_distance");
+  return ConfigProblem{"frames", " is " + std::to_string(scenes.frames()) + " and frame_distance " +
+                                     value_text(scenes, *distance) +
+                                     ", but the model takes videos of 60s at most: make one of "
+                                     "them smaller"};
+}
+
 std::optional<ConfigProblem> find_stream_problem(const v1::StreamConfig& stream,
                                                  const std::string& path) {
   const auto problem = [&](const std::string& key, const std::string& text) {
@@ -195,6 +207,9 @@ std::optional<ConfigProblem> find_stream_problem(const v1::StreamConfig& stream,
   if (!is_vision_budget(stream.scenes().soft_tokens())) {
     return problem("scenes.soft_tokens", " is " + std::to_string(stream.scenes().soft_tokens()) +
                                              ", allowed are 70, 140, 280, 560 and 1120");
+  }
+  if (auto bad = find_frames_problem(stream.scenes())) {
+    return problem("scenes." + bad->path, bad->sentence);
   }
   const auto& restart = stream.restart();
   if (from_duration(restart.delay_min()) > from_duration(restart.delay_max())) {

@@ -1,6 +1,7 @@
 #include "pipeline/engine_setup.h"
 
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <system_error>
@@ -54,6 +55,25 @@ void check_options(const EngineOptions& options) {
   }
 }
 
+// What one description of `scenes` takes at least, its words aside, must fit into a context.
+void check_scene_room(const v1::Config& config, const ModelConfig& model,
+                      const v1::SceneConfig& scenes, const std::string& path) {
+  const std::uint64_t wanted =
+      std::uint64_t{scenes.frames()} * scenes.soft_tokens() + scenes.tokens_max();
+  const auto refuse = [&](const std::string& limit, std::uint64_t most) {
+    throw ConfigError(path + ".frames is " + std::to_string(scenes.frames()) + ", soft_tokens " +
+                      std::to_string(scenes.soft_tokens()) + " and tokens_max " +
+                      std::to_string(scenes.tokens_max()) + ", together more than " +
+                      std::to_string(wanted) + " positions, but " + limit + " is " +
+                      std::to_string(most) + "; make one of them smaller");
+  };
+  if (wanted >= config.engine().kv_positions()) {
+    refuse("engine.kv_positions", config.engine().kv_positions());
+  }
+  const auto most = static_cast<std::uint64_t>(model.text.max_position_embeddings);
+  if (wanted >= most) refuse("the checkpoint's max_position_embeddings", most);
+}
+
 }  // namespace
 
 std::filesystem::path model_folder(const std::string& configured) {
@@ -102,6 +122,9 @@ void check_abilities(const v1::Config& config, const ModelConfig& model) {
     }
     if (stream.scenes().enabled() && !model.vision) {
       throw ConfigError(path + ".scenes.enabled is true, but the checkpoint cannot see");
+    }
+    if (stream.scenes().enabled()) {
+      check_scene_room(config, model, stream.scenes(), path + ".scenes");
     }
   }
 }

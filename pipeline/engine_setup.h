@@ -18,7 +18,8 @@ std::filesystem::path model_folder(const std::string& configured);
 // keys and values on a CPU, float32 on a GPU.
 EngineOptions engine_options(const v1::EngineConfig& engine);
 
-// Throws ConfigError if a stream of `config` asks for what a checkpoint cannot do: hear or see.
+// Throws ConfigError if a stream of `config` asks for what a checkpoint cannot do: hear, see, or
+// look at so many frames at once.
 void check_abilities(const v1::Config& config, const ModelConfig& model);
 
 }  // namespace captiond

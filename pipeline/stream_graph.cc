@@ -85,7 +85,7 @@ GstElement* add_captioner(GstBin* bin, const StreamPlan& plan) {
                guint{captions.hold_back_words()}, "tokens-per-second-max",
                guint{captions.tokens_per_second_max()}, "scene-prompt", scenes.prompt().c_str(),
                "scene-tokens-max", guint{scenes.tokens_max()}, "scene-soft-tokens-max",
-               guint{scenes.soft_tokens()}, nullptr);
+               guint{scenes.soft_tokens()}, "scene-frames", guint{scenes.frames()}, nullptr);
   set_milliseconds(captioner, "partial-interval", captions.partial_interval());
   set_milliseconds(captioner, "endpoint-silence", captions.endpoint_silence());
   set_milliseconds(captioner, "segment-max", captions.segment_max());
@@ -93,6 +93,7 @@ GstElement* add_captioner(GstBin* bin, const StreamPlan& plan) {
   set_milliseconds(captioner, "lead-out", captions.lead_out());
   set_milliseconds(captioner, "min-speech", captions.min_speech());
   set_milliseconds(captioner, "scene-interval", scenes.interval());
+  set_milliseconds(captioner, "scene-frame-distance", scenes.frame_distance());
   return captioner;
 }
 

@@ -233,10 +233,13 @@ BOOST_AUTO_TEST_CASE(a_film_is_seen_and_heard_where_that_is_asked_for) {
            more + "}\n";
   };
   const std::string scenes = "scenes: {enabled: true, interval: 200ms}";
+  const std::string video =
+      "scenes: {enabled: true, interval: 200ms, frames: 3, "
+      "frame_distance: 200ms}";
   const std::string captions = "captions: {voice_activity: none}";
   DaemonBench bench("exit_when_done: true\nstreams:\n" +
                         film("both", "film.webm", scenes + ", " + captions) +
-                        film("seen", "mute.webm", scenes + ", captions: {enabled: false}") +
+                        film("seen", "mute.webm", video + ", captions: {enabled: false}") +
                         film("unheard", "mute.webm", captions) + film("unseen", "tone.wav", scenes),
                     {});
   int ended = 0;

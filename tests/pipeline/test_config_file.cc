@@ -148,6 +148,11 @@ const std::vector<Refused> kRefused = {
      "4:15: streams[0].captions.lead_out is above captions.endpoint_silence"},
     {"picture budget", stream_with("    scenes: {soft_tokens: 100}\n"),
      "4:27: streams[0].scenes.soft_tokens is 100, allowed are 70, 140, 280, 560 and 1120"},
+    {"frames", stream_with("    scenes: {frames: 33}\n"),
+     "4:22: streams[0].scenes.frames is 33, allowed is 1 to 32"},
+    {"long video", stream_with("    scenes: {frames: 31, frame_distance: 2s}\n"),
+     "4:22: streams[0].scenes.frames is 31 and frame_distance 2s, but the model takes videos of "
+     "60s at most: make one of them smaller"},
     {"delays", stream_with("    restart: {delay_min: 40s}\n"),
      "4:26: streams[0].restart.delay_min is above restart.delay_max"},
     {"endpoint", std::string(kMinimal) + "publisher: {endpoint: 'tcp://127.0.0.1'}\n",
@@ -192,12 +197,14 @@ BOOST_AUTO_TEST_CASE(what_is_given_is_kept_even_where_it_is_zero) {
   const v1::Config config = parse_config(
       stream_with(
           "    captions: {enabled: false, partial_interval: 0}\n    scenes: {enabled: true, "
-          "interval: 1.5s}\n"),
+          "interval: 1.5s, frames: 4, frame_distance: 15s}\n"),
       "f.yaml");
   BOOST_TEST(!config.streams(0).captions().enabled());
   BOOST_TEST(captiond::from_duration(config.streams(0).captions().partial_interval()).count() == 0);
   BOOST_TEST(captiond::from_duration(config.streams(0).scenes().interval()).count() ==
              1'500'000'000);
+  BOOST_TEST(config.streams(0).scenes().frames() == 4u);
+  BOOST_TEST(config.streams(0).scenes().frame_distance().seconds() == 15);
 }
 
 BOOST_AUTO_TEST_CASE(paths_are_relative_to_the_file) {

@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "pipeline/config.h"
 #include "pipeline/config_error.h"
 #include "pipeline/engine_setup.h"
 #include "pipeline/transcribe.h"
@@ -92,6 +93,23 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_that_cannot_do_what_a_stream_wants_is_refused)
   stream.mutable_scenes()->set_enabled(true);
   BOOST_CHECK_THROW(captiond::check_abilities(config, model), ConfigError);
   model.vision.emplace();
+  stream.mutable_scenes()->set_frames(32);
+  captiond::set_defaults(config);
+  model.text.max_position_embeddings = 2305;
+  captiond::check_abilities(config, model);
+  const auto refused = [&](const std::string& sentence) {
+    BOOST_CHECK_EXCEPTION(captiond::check_abilities(config, model), ConfigError,
+                          [&](const ConfigError& error) { return error.what() == sentence; });
+  };
+  model.text.max_position_embeddings = 2048;
+  refused(
+      "streams[0].scenes.frames is 32, soft_tokens 70 and tokens_max 64, together more than 2304 "
+      "positions, but the checkpoint's max_position_embeddings is 2048; make one of them smaller");
+  config.mutable_engine()->set_kv_positions(1024);
+  refused(
+      "streams[0].scenes.frames is 32, soft_tokens 70 and tokens_max 64, together more than 2304 "
+      "positions, but engine.kv_positions is 1024; make one of them smaller");
+  stream.mutable_scenes()->set_enabled(false);
   captiond::check_abilities(config, model);
 }
 
