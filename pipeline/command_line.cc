@@ -176,6 +176,12 @@ void add_caption_options(CLI::App& transcribe, TranscribeOptions& options) {
       .add_option("--scenes", options.scenes,
                   "Describe the film's pictures, one every so many seconds, too")
       ->type_name("SECONDS");
+  transcribe
+      .add_option("--scene-frames", options.scene_frames,
+                  "A description is about so many pictures, a second apart: what happens, not only "
+                  "what is there")
+      ->capture_default_str()
+      ->type_name("N");
   transcribe.add_flag("--no-speech", options.no_speech,
                       "Do not listen: scenes alone, of films without sound, too");
   transcribe.add_flag("--partials", options.partials,

@@ -161,6 +161,12 @@ v1::StreamConfig stream_config(const TranscribeOptions& options) {
       throw ConfigError("--scenes is " + value_text(scenes, *field) + ", allowed is " +
                         allowed_range(*field));
     }
+    scenes.set_frames(options.scene_frames);
+    const auto* frames = scenes.GetDescriptor()->FindFieldByName("frames");
+    if (!in_range(scenes, *frames)) {
+      throw ConfigError("--scene-frames is " + std::to_string(options.scene_frames) +
+                        ", allowed is " + allowed_range(*frames));
+    }
   }
   return stream;
 }
@@ -182,6 +188,9 @@ void check_options(const TranscribeOptions& options) {
     throw ConfigError(
         "--partials of --format text are shown on standard output and are not for files: leave out "
         "--output, or take --format json");
+  }
+  if (options.scene_frames != 1 && options.scenes.empty()) {
+    throw ConfigError("--scene-frames is for --scenes: say how often to describe with it");
   }
   if (!options.no_speech) return;
   if (options.scenes.empty()) {

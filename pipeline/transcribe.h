@@ -21,7 +21,8 @@ struct TranscribeOptions {
   std::uint32_t threads = 0;
   std::string language = "English";
   std::vector<std::string> translations = {};  // names or codes of languages
-  std::string scenes = {};  // seconds between two pictures; empty: none is described
+  std::string scenes = {};         // seconds between two pictures; empty: none is described
+  std::uint32_t scene_frames = 1;  // of the film's last seconds that a description is about
   bool no_speech = false;
   CaptionFormat format = CaptionFormat::kText;
   std::string output = {};  // folder for files of captions; empty: standard output

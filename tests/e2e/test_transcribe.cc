@@ -186,6 +186,10 @@ BOOST_FIXTURE_TEST_CASE(a_film_without_sound_can_be_described, Fixture) {
   BOOST_TEST(outcome.code == 0, outcome.err);
   BOOST_TEST(outcome.out == "00:00:00.000 scene  hello world\n00:00:00.520 scene  hello world\n");
   BOOST_TEST(outcome.err.find("of real time, 2 scenes\n") != std::string::npos, outcome.err);
+  const Outcome videos =
+      transcribe({"--scenes", "0.5", "--scene-frames", "2", "--no-speech", path("mute.webm")});
+  BOOST_TEST(videos.code == 0, videos.err);
+  BOOST_TEST(videos.out == outcome.out);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_file_that_lacks_what_was_asked_for_is_said, Fixture) {
@@ -288,6 +292,10 @@ BOOST_FIXTURE_TEST_CASE(wishes_that_cannot_be_met_end_with_code_2_and_one_senten
   refused({"--translate", "en", "a.wav"},
           "--translate is \"en\", which is the spoken language or there already");
   refused({"--scenes", "0", "a.wav"}, "--scenes is 0s, allowed is 100ms to 1h");
+  refused({"--scenes", "5", "--scene-frames", "33", "a.wav"},
+          "--scene-frames is 33, allowed is 1 to 32");
+  refused({"--scene-frames", "4", "a.wav"},
+          "--scene-frames is for --scenes: say how often to describe with it");
   refused({"--scenes", "often", "a.wav"},
           "--scenes: expected a duration of whole milliseconds such as 500ms, 1.5s, 2m or 1h, "
           "found \"often\"");
