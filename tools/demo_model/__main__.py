@@ -24,7 +24,8 @@ def add_picture_commands(commands):
     scenes.add_argument("--model", default="assets/demo-model")
     scenes.add_argument("--device", default="cpu")
     scenes.add_argument("--probe", help="captiond-probe: some scenes through it too")
-    scenes.add_argument("--out", help="also write every sentence to this file")
+    scenes.add_argument("--out", help="also write every sentence to this file, those of videos to OUT.motion.tsv")
+    scenes.add_argument("--motion", action="store_true", help="videos too, which only a checkpoint of the fifth run knows")
     clip = commands.add_parser("make-clip", help="the sample: a minute of video with sound")
     clip.add_argument("--out", default="assets/samples/radio.webm")
 
@@ -163,6 +164,10 @@ def run_pictures(arguments, config, work):
         from . import scene_evaluation
         scene_evaluation.report(arguments.model, sprite_file, out=arguments.out, probe=arguments.probe,
                                 device=arguments.device)
+        if arguments.motion:
+            from . import motion_evaluation
+            motion_evaluation.report(arguments.model, sprite_file, device=arguments.device,
+                                     out=arguments.out and f"{arguments.out}.motion.tsv")
     else:
         from . import sample_clip
         settings = yaml.safe_load(sample_clip.SETTINGS.read_text(encoding="utf-8"))

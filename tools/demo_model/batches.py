@@ -1,6 +1,8 @@
 """Batches of examples as arrays: where samples come from, tokens, labels and helper targets."""
 
 import dataclasses
+import functools
+import itertools
 import random
 
 import numpy
@@ -34,13 +36,14 @@ class Layout:
         token = tokenizer.token_to_id
         self.tokenizer, self.language = tokenizer, language
         self.audio_id, self.image_id = token(prompt.AUDIO_FRAME), token(prompt.IMAGE_PATCH)
-        self.end_id = token(prompt.TURN_END)
+        self.video_id, self.end_id = token(prompt.VIDEO_PATCH), token(prompt.TURN_END)
         self.before, self.after = prompt.transcription_tokens(tokenizer, language)
         self.translation_before = {target: prompt.translation_tokens(tokenizer, target, language)[0]
                                    for target in prompt.LANGUAGES if target != language}
         self.follow_up = {target: prompt.follow_up_parts(tokenizer, target, language)
                           for target in self.translation_before}
         self.scene_before, self.scene_after = prompt.scene_tokens(tokenizer)
+        self.video_parts = functools.cache(lambda frames: prompt.video_tokens(tokenizer, range(frames)))
 
     def ids(self, text):
         return prompt.encode(self.tokenizer, text)
@@ -66,6 +69,22 @@ class Layout:
         answer = self.ids(text) + [self.end_id]
         return Row(self.scene_before, patches, self.scene_after + answer,
                    [False] * len(self.scene_after) + [True] * len(answer))
+
+
+    def video_before(self, frames, count):
+        """Token ids before the last frame's `count` soft tokens."""
+        *before, last = self.video_parts(frames)[:-1]
+        return [one for part in before for one in part + [self.video_id] * count] + last
+
+    def video_begins(self, frames, count):
+        """First soft position of each frame."""
+        ends = itertools.accumulate(len(part) + count for part in self.video_parts(frames)[:-1])
+        return tuple(end - count for end in ends)
+
+    def video_row(self, frames, count, text):
+        after, answer = self.video_parts(frames)[-1], self.ids(text) + [self.end_id]
+        return Row(self.video_before(frames, count), count, after + answer,
+                   [False] * len(after) + [True] * len(answer))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,31 +179,45 @@ def collate(chosen, rows, layout, shape):
 
 def collate_scenes(scenes, layout):
     """Arrays of a batch of scenes of one grid: `token_arrays`, patches uint8 [B, N, 6912], things
-    int64 [B, N, 2] (numbers of the noun and the colour on each patch) and columns, the grid's width."""
-    rows = [layout.scene_row(len(scene.patches), scene.text) for scene in scenes]
-    count = len(scenes[0].patches)
-    width = -(-(len(layout.scene_before) + count + len(layout.scene_after) + SCENE_WORDS) // 8) * 8
-    return token_arrays(rows, layout.image_id, Shape(len(rows), width, count, len(rows) * SCENE_WORDS)) | {
+    int64 [B, N, 2] (numbers of the noun and the colour on each patch) and columns, the grid's width. Of videos
+    with F frames patches are [B, F, N, 6912] and things [B, F, N, 2]."""
+    *frames, count, _ = scenes[0].patches.shape
+    if frames:
+        rows, soft_id = [layout.video_row(*frames, count, scene.text) for scene in scenes], layout.video_id
+    else:
+        rows, soft_id = [layout.scene_row(count, scene.text) for scene in scenes], layout.image_id
+    asked = max(len(row) - sum(row.learnt) for row in rows)
+    width = -(-(asked + SCENE_WORDS) // 8) * 8
+    return token_arrays(rows, soft_id, Shape(len(rows), width, count, len(rows) * SCENE_WORDS)) | {
         "patches": numpy.stack([scene.patches for scene in scenes]),
         "things": numpy.stack([scene.labels for scene in scenes]).astype(numpy.int64),
         "columns": numpy.array(scenes[0].columns, numpy.int64)}
 
 
 class SceneBatches:
-    """Batches of pictures from `scenes` (pictures.Scenes), each of one grid."""
+    """Batches of pictures from `scenes` (pictures.Scenes), each of one shape; video_share of them are videos."""
 
-    def __init__(self, scenes, layout, budget, chooser):
+    def __init__(self, scenes, layout, budget, chooser, video_share=0.0):
         self.scenes, self.layout, self.budget, self.chooser = scenes, layout, budget, chooser
-        self.groups = [numbers for numbers in scenes.groups().values() if len(numbers)]
-        self.weights = [len(numbers) for numbers in self.groups]
+        groups = scenes.groups()
+        self.groups = list(groups.values())
+        moving = [len(shape) == 3 for shape in groups]
+        sums = {kind: sum(len(one) for one, own in zip(self.groups, moving) if own == kind) for kind in (False, True)}
+        if video_share and not sums[True]:
+            raise ValueError(f"a share {video_share} of the scenes shall be videos, and there are none: "
+                             "give pictures.video_share to make-pictures")
+        shares = {True: video_share, False: 1 - video_share}
+        self.weights = [shares[own] * len(one) / sums[own] for one, own in zip(self.groups, moving)]
 
     def fits(self, scene):
         return len(self.layout.ids(scene.text)) < SCENE_WORDS
 
     def next(self):
         numbers = self.chooser.choices(self.groups, self.weights)[0]
-        rows, columns = self.scenes.shape(int(numbers[0]))
-        places = rows * columns + len(self.layout.scene_before) + len(self.layout.scene_after) + 24
+        rows, columns, *frames = self.scenes.shape(int(numbers[0]))
+        row = (self.layout.video_row(*frames, rows * columns, "") if frames
+               else self.layout.scene_row(rows * columns, ""))
+        places = len(row) + 23
         size, chosen = max(1, self.budget // places), []
         while len(chosen) < size:
             scene = self.scenes[int(self.chooser.choice(numbers))]
@@ -206,8 +239,8 @@ def speech_stream(planner, layout, settings, seed, is_short, budget):
             yield collate([item[0] for item in items], [item[1] for item in items], layout, shape)
 
 
-def scene_stream(scenes, layout, seed, budget):
+def scene_stream(scenes, layout, seed, budget, video_share=0.0):
     """Batches of pictures of about `budget` positions, without end."""
-    pictures = SceneBatches(scenes, layout, budget, random.Random(seed))
+    pictures = SceneBatches(scenes, layout, budget, random.Random(seed), video_share)
     while True:
         yield pictures.next()

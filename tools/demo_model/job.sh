@@ -41,7 +41,7 @@ import numpy
 for name, styles in numpy.load("work/voices16.npz").items():
     styles.astype(numpy.float32).tofile(f"work/kokoro/voices/{name}.bin")
 END
-CONFIG=${CONFIG:-tools/demo_model/fourth.yaml}
+CONFIG=${CONFIG:-tools/demo_model/fifth.yaml}
 made() { python3 -m tools.demo_model --config "$CONFIG" --work work "$@"; }
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training
@@ -108,11 +108,11 @@ if made export out/checkpoint hf; then
   cp -r "$ORIGIN/assets/evaluation" .
   PIDS=""
   evaluated translation translate-set --set evaluation/translation.zip --out answers.tsv & PIDS+=" $!"
-  evaluated scenes evaluate-scenes --out scenes.tsv & PIDS+=" $!"
+  evaluated scenes evaluate-scenes --motion --out scenes.tsv & PIDS+=" $!"
   evaluated english evaluate --set evaluation/english.zip --noise --out heard.tsv & PIDS+=" $!"
   [ -e "$CARRIED/recordings.zip" ] && { evaluated people evaluate --set evaluation/english.zip --out people.tsv \
     --recordings "$CARRIED/recordings.zip" --characters work/queen.zip & PIDS+=" $!"; }
   wait $PIDS
-  for table in answers scenes heard people; do [ -e $table.tsv ] && gzip -c $table.tsv > out/eval/$table.tsv.gz; done
+  for table in answers scenes scenes.tsv.motion heard people; do [ -e $table.tsv ] && gzip -c $table.tsv > out/eval/$table.tsv.gz; done
 fi
 echo "job over $(date +%T)"

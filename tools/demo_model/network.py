@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .vision_network import VisionEmbedder, picture_mask
+from .vision_network import VisionEmbedder, picture_mask, video_mask
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 EPSILON = 1e-6
@@ -177,6 +177,16 @@ class Decoder(nn.Module):
         seen = self.vision(patches, places.expand(len(patches), -1, -1))
         mask = picture_mask(tokens.shape[1], begin, patches.shape[1], tokens.device)
         return place(text, is_image, seen.to(text.dtype)), mask
+
+    def embed_videos(self, tokens, patches, columns, video_id, begins):
+        """The same of rows with one video each, whose frames begin at `begins`; patches uint8 [B, F, N, 6912]."""
+        is_video = tokens == video_id
+        text = self.embed_tokens(torch.where(is_video, 0, tokens)) * self.scale
+        number = torch.arange(patches.shape[2], device=tokens.device)
+        places = torch.stack([number % columns, number // columns], -1)
+        seen = self.vision(patches, places.expand(*patches.shape[:2], -1, -1)).flatten(1, 2)
+        mask = video_mask(tokens.shape[1], begins, patches.shape[2], tokens.device)
+        return place(text, is_video, seen.to(text.dtype)), mask
 
     def forward(self, x, mask=None, run_layer=None, drops=False):
         """[B, L, D] -> normed last hidden states [B, L, D]; without a mask all is causal.

@@ -5,6 +5,7 @@ A folder scenes-K holds what one process made:
   labels.i16     int16 [sum of rows, 2], what lies on each patch: numbers of its noun and colour
   index.npz      start int64 [S] first row, rows int32 [S], columns int16 [S] of the grid
   sentences.txt  one line a scene
+A folder of videos.py has frames int8 [S] in index.npz: the rows are those of so many frames of one grid.
 """
 
 import dataclasses
@@ -29,8 +30,8 @@ COVERED = 0.15       # share of a patch from which a thing lies on it
 
 @dataclasses.dataclass
 class Scene:
-    patches: numpy.ndarray     # uint8 [N, 6912], row by row
-    labels: numpy.ndarray      # int16 [N, 2], see LABELS
+    patches: numpy.ndarray     # uint8 [N, 6912], row by row; of a video [F, N, 6912]
+    labels: numpy.ndarray      # int16 [N, 2], see LABELS; of a video [F, N, 2]
     columns: int
     text: str
     kind: str = ""
@@ -96,17 +97,11 @@ class Painter:
             return drawing.tinted(sprite, drawing.COLOURS[colour], generator)
         return drawing.varied(sprite, generator)
 
-    def paint(self, plan, width, height, random):
-        """(uint8 [height, width, 3], (alpha, left, top) of the sprite of each mark).
-
-        Things of a picture share a style, mostly; those of one noun look alike."""
-        generator = numpy.random.default_rng(random.getrandbits(64))
-        canvas = drawing.background(generator, height, width)
-        if not plan.marks and random.random() < 0.5:
-            canvas = numpy.broadcast_to(drawing.bare_colour(generator), canvas.shape).copy()
+    def dressed(self, marks, random, generator):
+        """noun -> (its sprite, how much wider than drawn) of the things of one picture or video."""
         mixed, style = random.random() < 0.2, random.choice(self.styles)
-        ready, covers = {}, []
-        for mark in plan.marks:
+        ready = {}
+        for mark in marks:
             if mark.word not in ready:
                 style = random.choice(self.styles) if mixed else style
                 chosen = self.style_of(mark.word, style, random)
@@ -116,6 +111,13 @@ class Painter:
                 if random.random() < 0.3:
                     sprite = drawing.turned(sprite, random.uniform(-14, 14))
                 ready[mark.word] = sprite, random.uniform(0.9, 1.1)
+        return ready
+
+    @staticmethod
+    def pasted(canvas, marks, ready):
+        """Puts the things on the canvas; (alpha, left, top) of the sprite of each mark."""
+        covers = []
+        for mark in marks:
             sprite, stretch = ready[mark.word]
             tall, wide = sprite.shape[0], sprite.shape[1] * stretch
             scale = mark.side / max(tall, wide)
@@ -124,6 +126,17 @@ class Painter:
             left, top = round(mark.x - wide / 2), round(mark.y - tall / 2)
             drawing.paste(canvas, scaled, left, top)
             covers.append((scaled[..., 3], left, top))
+        return covers
+
+    def paint(self, plan, width, height, random):
+        """(uint8 [height, width, 3], (alpha, left, top) of the sprite of each mark).
+
+        Things of a picture share a style, mostly; those of one noun look alike."""
+        generator = numpy.random.default_rng(random.getrandbits(64))
+        canvas = drawing.background(generator, height, width)
+        if not plan.marks and random.random() < 0.5:
+            canvas = numpy.broadcast_to(drawing.bare_colour(generator), canvas.shape).copy()
+        covers = self.pasted(canvas, plan.marks, self.dressed(plan.marks, random, generator))
         return drawing.filmed(canvas, generator), covers
 
     def make(self, random, kind=None, grid=None):
@@ -159,11 +172,17 @@ def write(sprite_file, folder, seed, seconds, number):
     (folder / "sentences.txt").write_text("".join(text + "\n" for text in texts), encoding="utf-8")
 
 
+def _write_videos(*arguments):
+    from . import videos      # which is made of this module
+    videos.write(*arguments)
+
+
 def make(settings, out, seconds, processes, number):
     """`processes` folders of at most `number` scenes each, within about so many seconds; one of the
     two may be None, no limit.
 
-    settings: `seed` and `sprites`, the file of sprites.py."""
+    settings: `seed` and `sprites`, the file of sprites.py; `video_share` of the folders, the last ones, hold
+    videos."""
     if seconds is None and number is None:
         raise ValueError("make-pictures needs an end: give --seconds or --number")
     seconds, number = (math.inf if limit is None else limit for limit in (seconds, number))
@@ -172,7 +191,9 @@ def make(settings, out, seconds, processes, number):
     # are spawned read these when they load numpy.
     os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
     context = multiprocessing.get_context("spawn")
-    running = [context.Process(target=write, args=(settings["sprites"], out / f"scenes-{place}",
+    moving = round(settings.get("video_share", 0.0) * processes)
+    makers = [write] * (processes - moving) + [_write_videos] * moving
+    running = [context.Process(target=makers[place], args=(settings["sprites"], out / f"scenes-{place}",
                                                    settings["seed"] * 1000 + place, seconds, number))
                for place in range(processes)]
     for process in running:
@@ -207,28 +228,33 @@ class Scenes:
                     len(self.maps[-1]) == len(self.label_maps[-1]) == index["rows"].sum()):
                 raise ValueError(f"{part}: its patches, index and sentences are of different numbers of scenes")
             self.texts += lines
-            parts.append((numpy.full(len(lines), place), index["start"], index["rows"], index["columns"]))
-        self.map_of, self.start, self.rows, self.columns = (numpy.concatenate(arrays) for arrays in zip(*parts))
+            frames = index["frames"] if "frames" in index else numpy.ones(len(lines), numpy.int8)
+            parts.append((numpy.full(len(lines), place), index["start"], index["rows"], index["columns"], frames))
+        self.map_of, self.start, self.rows, self.columns, self.frames = (
+            numpy.concatenate(arrays) for arrays in zip(*parts))
         self.bytes = sum(one.nbytes for one in self.maps)
 
     def __len__(self):
         return len(self.texts)
 
     def shape(self, number):
-        """(rows, columns) of a scene's grid."""
-        columns = int(self.columns[number])
-        return int(self.rows[number]) // columns, columns
+        """(rows, columns) of a picture's grid, (rows, columns, frames) of a video."""
+        columns, frames = int(self.columns[number]), int(self.frames[number])
+        grid = int(self.rows[number]) // columns // frames, columns
+        return grid if frames == 1 else (*grid, frames)
 
     def groups(self):
-        """(rows, columns) -> numbers of the scenes with this grid."""
-        keys = self.rows.astype(numpy.int64) * 1000 + self.columns
+        """`shape` -> numbers of the scenes that have it."""
+        keys = (self.rows.astype(numpy.int64) * 1000 + self.columns) * 100 + self.frames
         return {self.shape(int((keys == key).argmax())): (keys == key).nonzero()[0] for key in numpy.unique(keys)}
 
     def __getitem__(self, number):
         start, rows = int(self.start[number]), int(self.rows[number])
         part, place = slice(start, start + rows), self.map_of[number]
-        return Scene(self.maps[place][part], self.label_maps[place][part], int(self.columns[number]),
-                     self.texts[number])
+        seen, labels, frames = self.maps[place][part], self.label_maps[place][part], int(self.frames[number])
+        if frames > 1:
+            seen, labels = seen.reshape(frames, -1, patches.BYTES), labels.reshape(frames, -1, 2)
+        return Scene(seen, labels, int(self.columns[number]), self.texts[number])
 
 
 def write_sentences(path, number, seed):

@@ -7,6 +7,7 @@ TURN_END = "<turn|>"
 NEXT_USER_TURN = "<turn|>\n<|turn>user\n"
 AUDIO_BEGIN, AUDIO_FRAME, AUDIO_END = "<|audio>", "<|audio|>", "<audio|>"
 IMAGE_BEGIN, IMAGE_PATCH, IMAGE_END = "<|image>", "<|image|>", "<image|>"
+VIDEO_PATCH = "<|video|>"
 
 # Lines of the two speech prompts; {0} and {1} are language names.
 RULES = ("Follow these specific instructions for formatting the answer:",
@@ -18,6 +19,7 @@ TRANSLATE = ("Transcribe the following speech segment in {0}, then translate it 
              "When formatting the answer, first output the transcription in {0}, then one newline, "
              "then output the string '{1}: ', then the translation in {1}.")
 SCENE = "Describe what can be seen in this picture in one short sentence."
+VIDEO = "Describe what happens in this video in one short sentence."
 LANGUAGES = ("English", "German", "Spanish")
 
 # Special tokens in the order of their ids. The names are those of Gemma 4; the ids are our own.
@@ -69,6 +71,15 @@ def scene_tokens(tokenizer):
     """Token ids (before the patches, after them) of captiond's question about a picture."""
     return (encode(tokenizer, USER_TURN + IMAGE_BEGIN),
             encode(tokenizer, IMAGE_END + SCENE + MODEL_TURN))
+
+
+def video_tokens(tokenizer, times):
+    """Token ids before, between and after the frames at these whole seconds (one list more than times) of
+    captiond's question about a video."""
+    stamps = [f"{time // 60:02}:{time % 60:02} {IMAGE_BEGIN}" for time in times]
+    return [encode(tokenizer, USER_TURN + stamps[0]),
+            *(encode(tokenizer, f"{IMAGE_END} {stamp}") for stamp in stamps[1:]),
+            encode(tokenizer, IMAGE_END + VIDEO + MODEL_TURN)]
 
 
 def prompt_phrases():

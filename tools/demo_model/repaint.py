@@ -4,6 +4,7 @@ Few scenes made beforehand are soon known by heart. Each is painted anew in plac
 and its grid, but another layout, style and background. Training maps the files into memory, so it
 sees the new picture; a picture that is read while it is written is torn, which is rare and harmless."""
 
+import functools
 import math
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import time
 
 import numpy
 
-from . import patches, pictures, scenes
+from . import motion, patches, pictures, scenes, videos
 
 
 class FixedThings:
@@ -55,26 +56,71 @@ def plan_again(vocabulary, reader, text, random, width, height):
             return plan
 
 
+def video_again(vocabulary, readers, text, random, width, height, number):
+    """Another motion.Video with this sentence and number of frames; readers: of scenes and of motion."""
+    of_scenes, of_motion = readers
+    facts = of_motion.read(text)
+    if facts is None:
+        raise ValueError(f"this sentence is of no video: {text}")
+    if facts.kind == "still":
+        told = text.removeprefix(motion.NOTHING)
+        scene = plan_again(vocabulary, of_scenes, scenes.sentence(told.removesuffix(".")), random, width, height)
+        return motion.Video("still", text, (scene.marks,) * number)
+    planner, things = motion.PLANNERS[facts.kind], facts.things.things[::-1]   # it asks for the second one first
+    if facts.kind in ("appear", "vanish"):
+        alone = facts.things.relation not in scenes.SIDES and (facts.kind == "appear" or _is_placed(facts.things))
+        planner = functools.partial(planner, alone=alone)
+    hides = facts.kind == "vanish" and not alone        # something stays that is not told
+    while True:
+        given = things
+        while hides and (given == things or given[0].word == things[0].word):
+            given = (vocabulary.choose(random), *things)
+        plan = planner(FixedThings(vocabulary, given), random, width, height, number)
+        if plan.text == text:
+            return plan
+
+
+def _is_placed(facts):
+    """Whether a thing's size or place is told, as of one that is alone."""
+    return bool(facts.relation or facts.things[0].size)
+
+
+def readers_of(vocabulary):
+    return scenes.Reader(vocabulary), motion.Reader(vocabulary)
+
+
+def painted_again(painter, readers, text, random, columns, rows, number):
+    """(patches uint8 [F * N, 6912], labels int16 [F * N, 2]) of another picture, or video of `number` frames."""
+    width, height = columns * patches.SIDE, rows * patches.SIDE
+    if number == 1:
+        plan = plan_again(painter.vocabulary, readers[0], text, random, width, height)
+        shown, frames = [painter.paint(plan, width, height, random)], [plan.marks]
+    else:
+        plan = video_again(painter.vocabulary, readers, text, random, width, height, number)
+        shown, frames = painter.paint_frames(plan, width, height, random), plan.frames
+    labels = [painter.labels.of(marks, covers, columns, rows) for marks, (_, covers) in zip(frames, shown)]
+    return numpy.concatenate([patches.cut(picture) for picture, _ in shown]), numpy.concatenate(labels)
+
+
 def repaint(folder, sprite_file, seed, seconds=math.inf, rounds=math.inf):
     """One process, one folder scenes-K: all of its scenes in turn, until the time is over or so many
     rounds are done."""
     folder = pathlib.Path(folder)
-    painter, random = pictures.Painter(sprite_file), random_module.Random(seed)
-    reader, index = scenes.Reader(painter.vocabulary), numpy.load(folder / "index.npz")
+    painter, random = videos.Painter(sprite_file), random_module.Random(seed)
+    readers, index = readers_of(painter.vocabulary), numpy.load(folder / "index.npz")
+    frames = index["frames"].astype(int) if "frames" in index else numpy.ones(len(index["start"]), int)
     texts = (folder / "sentences.txt").read_text(encoding="utf-8").splitlines()
     whole = numpy.memmap(folder / "patches.u8", numpy.uint8, "r+").reshape(-1, patches.BYTES)
     labels = numpy.memmap(folder / "labels.i16", numpy.int16, "r+").reshape(-1, 2)
     until, painted = time.time() + seconds, 0
     while time.time() < until and painted < rounds * len(texts):
-        for text, start, size, columns in zip(texts, index["start"], index["rows"], index["columns"].astype(int)):
+        for text, start, size, columns, number in zip(texts, index["start"], index["rows"],
+                                                      index["columns"].astype(int), frames):
             if time.time() >= until:
                 break
-            rows = int(size) // columns
-            width, height = columns * patches.SIDE, rows * patches.SIDE
-            plan = plan_again(painter.vocabulary, reader, text, random, width, height)
-            picture, covers = painter.paint(plan, width, height, random)
-            whole[start:start + size] = patches.cut(picture)
-            labels[start:start + size] = painter.labels.of(plan.marks, covers, columns, rows)
+            rows = int(size) // columns // number
+            seen, things = painted_again(painter, readers, text, random, columns, rows, number)
+            whole[start:start + size], labels[start:start + size] = seen, things
             painted += 1
     print(f"{folder.name}: {painted} scenes painted anew, {painted / max(1, len(texts)):.1f} times each", flush=True)
 

@@ -109,12 +109,17 @@ class Describer:
                   "image_position_ids": torch.from_numpy(places).expand(rows, -1, -1)}
         return {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
 
+    def groups(self, shown):
+        """Numbers of the scenes that a batch may hold together."""
+        grids = {}
+        for number, scene in enumerate(shown):
+            grids.setdefault((scene.patches.shape, scene.columns), []).append(number)
+        return grids.values()
+
     def describe(self, shown):
         """Greedy sentences, in the order given."""
-        out, grids = [""] * len(shown), {}
-        for number, scene in enumerate(shown):
-            grids.setdefault((len(scene.patches), scene.columns), []).append(number)
-        for numbers in grids.values():
+        out = [""] * len(shown)
+        for numbers in self.groups(shown):
             for at in range(0, len(numbers), BATCH):
                 part = numbers[at:at + BATCH]
                 inputs = self.inputs([shown[number] for number in part])

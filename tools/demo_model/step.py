@@ -90,12 +90,19 @@ class Step:
     def scenes(self, batch, columns):
         """(cross-entropy, cross-entropy of the noun and of the colour that lie on each patch). Nothing is
         dropped: each picture is seen once."""
-        begin = len(self.layout.scene_before)
-        x, mask = self.network.embed_pictures(self.shown(batch), batch["patches"], columns,
-                                              self.layout.image_id, begin)
+        *frames, count, _ = batch["patches"].shape[1:]
+        if frames:
+            begins = self.layout.video_begins(*frames, count)
+            x, mask = self.network.embed_videos(self.shown(batch), batch["patches"], columns,
+                                                self.layout.video_id, begins)
+        else:
+            begins = len(self.layout.scene_before),
+            x, mask = self.network.embed_pictures(self.shown(batch), batch["patches"], columns,
+                                                  self.layout.image_id, *begins)
         hidden = self.network(x, mask, run_layer=self.run_layer)
         nouns = self.network.thing_sizes[0]
-        seen = self.network.things(hidden[:, begin:begin + batch["things"].shape[1]]).float().flatten(0, 1)
-        noun, colour = batch["things"].flatten(0, 1).unbind(-1)
+        seen = torch.cat([hidden[:, begin:begin + count] for begin in begins], 1)
+        seen = self.network.things(seen).float().flatten(0, 1)
+        noun, colour = batch["things"].flatten(0, -2).unbind(-1)
         things = functional.cross_entropy(seen[:, :nouns], noun) + functional.cross_entropy(seen[:, nouns:], colour)
         return self.entropy(hidden, batch), things

@@ -48,11 +48,11 @@ def spoken(planner, layout, settings, short, news, budget):
     return make
 
 
-def painted(folder, layout, budget):
+def painted(folder, layout, budget, video_share):
     """seed -> batches of pictures from the folder that make-pictures wrote."""
     def make(seed):
         from .pictures import Scenes
-        yield from batches.scene_stream(Scenes(folder), layout, seed, budget)
+        yield from batches.scene_stream(Scenes(folder), layout, seed, budget, video_share)
     return make
 
 
@@ -78,7 +78,8 @@ class Trainer:
         streams = [(spoken(planner, self.layout, settings, self.short, news, settings["tokens_per_batch"] // self.world),
                     self.settings["loader_processes"])]
         if pictures:
-            streams.append((painted(pictures, self.layout, settings["scene_tokens_per_batch"] // self.world),
+            streams.append((painted(pictures, self.layout, settings["scene_tokens_per_batch"] // self.world,
+                                    settings.get("video_share", 0.0)),
                             min(2, self.settings["loader_processes"])))
         loaders = [self.loader(Tensors(make, (config["seed"] * 100 + self.rank) * 10 + place), workers)
                    for place, (make, workers) in enumerate(streams)]

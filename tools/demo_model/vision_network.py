@@ -72,8 +72,14 @@ def slow_waves(number):
 def picture_mask(length, begin, count, device=None):
     """bool [length, length], true where a query (row) sees a key (column): everything before it, and
     all of the picture's `count` positions from `begin` on within the picture."""
+    return video_mask(length, (begin,), count, device)
+
+
+def video_mask(length, begins, count, device=None):
+    """The same for frames of `count` positions from each of `begins` on; a frame does not see later ones."""
     visible = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    visible[begin:begin + count, begin:begin + count] = True
+    for begin in begins:
+        visible[begin:begin + count, begin:begin + count] = True
     return visible
 
 
