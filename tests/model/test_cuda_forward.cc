@@ -10,9 +10,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "model/chat_prompt.h"
 #include "model/engine.h"
-#include "model/wav_file.h"
 #include "tests/model/parity_case.h"
 #include "tests/support/needs_gpu.h"
 
@@ -407,41 +405,6 @@ BOOST_AUTO_TEST_CASE(sampling_with_a_seed_repeats) {
     BOOST_TEST(sample(7) == sample(7));
     BOOST_TEST(sample(7) != sample(8));
   });
-}
-
-// Boost reports the case as skipped, with this reason, where the fixture could make no sample.
-boost::test_tools::assertion_result sample_is_there(boost::unit_test::test_unit_id /*unit*/) {
-  boost::test_tools::assertion_result result(std::filesystem::exists(CAPTIOND_SAMPLE_WAV));
-  result.message() << CAPTIOND_SAMPLE_WAV " is not there";
-  return result;
-}
-
-BOOST_AUTO_TEST_CASE(the_demo_checkpoint_hears_what_it_hears_on_the_cpu,
-                     *boost::unit_test::precondition(sample_is_there)) {
-  std::vector<float> samples = read_wav(CAPTIOND_SAMPLE_WAV);
-  BOOST_TEST_REQUIRE(samples.size() > 16000U * 8);
-  samples.resize(AudioPatches::kSamplesPerPatch * 200);  // 8 s
-  const auto caption = [&](Device device, Dtype dtype) {
-    const auto engine =
-        Engine::open({.model = "assets/demo-model", .device = device, .dtype = dtype});
-    const Chat chat{
-        .messages = {UserMessage{
-            .content =
-                std::vector<ContentPart>{TextPart{transcription_prompt("English")},
-                                         MediaPart{.kind = MediaKind::kAudio, .frames = {}}}}},
-        .tools = {}};
-    const auto context = engine->new_context();
-    for (const PromptSegment& segment :
-         tokenize_chat(engine->tokenizer(), engine->config(), chat)) {
-      context->append(segment.ids);
-      if (segment.media) context->append(AudioPatches{.samples = samples});
-    }
-    return context->generate(tokens(64)).get().tokens;
-  };
-  const std::vector<TokenId> heard = caption(Device::kCuda, Dtype::kBfloat16);
-  BOOST_TEST(heard.size() > 10U);
-  BOOST_TEST(heard == caption(Device::kCpu, Dtype::kBfloat16), boost::test_tools::per_element());
-  BOOST_TEST(heard == caption(Device::kCpu, Dtype::kFloat32), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(pictures_are_scaled_to_the_bytes_of_the_cpu) {
