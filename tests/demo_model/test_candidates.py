@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import sys
+import types
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -13,7 +14,7 @@ class Hearing:
     """Stands in for watch.Watch: hears as many wrong words as its weight says."""
 
     def __init__(self, held):
-        self.held, self.wrong, self.asked = held, 0, 0
+        self.held, self.wrong, self.asked, self.device = held, 0, 0, "cpu"
 
     def hear_all(self, recordings):
         self.asked += len(recordings)
@@ -56,7 +57,7 @@ class Candidates(unittest.TestCase):
     def test_the_candidate_that_hears_best_is_chosen(self):
         watch, choice = self.choice()
         self.assertEqual({name: len(items) for name, items in choice.recordings.items()},
-                         {"person": 3, "held": 2, "machine": 2})
+                         {"person": 3, "held": 4, "machine": 4})
 
         def use(wrong):
             watch.wrong = wrong
@@ -66,10 +67,38 @@ class Candidates(unittest.TestCase):
         self.assertEqual(choice.best({"a": 3, "b": 1}, use, said.append, 0.0), "a")
         self.assertIn("no time", said[-1])
 
+    def test_pictures_and_videos_count_with_their_shares(self):
+        from unittest import mock
+
+        from tools.demo_model import motion_evaluation, scene_evaluation
+        watch, told = Hearing({}), []
+
+        def questions(kind):
+            return lambda file, styles, number, seed: [types.SimpleNamespace(text=f"{kind} {n}.") for n in range(number)]
+
+        def describe(shown):
+            told.append(len(shown))
+            return [" " + scene.text if place % 4 or watch.wrong == 0 else "No." for place, scene in enumerate(shown)]
+        watch.describe = describe
+        with mock.patch.object(scene_evaluation, "questions", questions("scene")), \
+                mock.patch.object(motion_evaluation, "questions", questions("video")):
+            pictures_alone = self.candidates.Choice(watch, "sprites", 4)
+            choice = self.candidates.Choice(watch, "sprites", 4, videos=True)
+        self.assertEqual(list(pictures_alone.shown), ["scenes"])
+        watch.wrong = 1
+        scores = choice.score()
+        self.assertEqual((scores["scenes"], round(scores["motion"], 2)), (0.25, 0.25))
+        self.assertGreaterEqual(told[0] + told[1], 500)
+        self.assertGreaterEqual(told[1], 150)
+
+        def use(wrong):
+            watch.wrong = wrong
+        self.assertEqual(choice.best({"worse": 1, "better": 0}, use, str, 1e6), "better")
+
     def test_what_a_machine_says_is_as_long_and_is_the_same_each_time(self):
         speech = [((3000 * self.numpy.sin(self.numpy.arange(4000) / 20)).astype(self.numpy.int16), "one")]
         state = self.torch.get_rng_state()
-        first, second = (self.candidates.with_machines(speech)[0][0] for _ in range(2))
+        first, second = (self.candidates.with_machines(speech, self.torch.device("cpu"))[0][0] for _ in range(2))
         self.assertTrue(self.torch.equal(state, self.torch.get_rng_state()))
         self.assertEqual(len(first), 4000)
         self.assertTrue(self.numpy.array_equal(first, second))

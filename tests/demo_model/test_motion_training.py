@@ -71,7 +71,7 @@ class Seeing(unittest.TestCase):
     def test_transformers_sees_a_video_as_the_training_network_does(self):
         import torch
         from tokenizers import Tokenizer
-        from tools.demo_model import export, motion_evaluation, network
+        from tools.demo_model import export, motion_evaluation, network, watch
         torch.manual_seed(3)
         decoder = network.Decoder(MODEL, Tokenizer.from_file(str(TOKENIZER)).get_vocab_size(), 27)
         with torch.no_grad():
@@ -94,7 +94,13 @@ class Seeing(unittest.TestCase):
             error, reach = (ours - theirs).abs().max().item(), (ours - causal).abs().max().item()
             self.assertTrue(error <= 2e-4, error)
             self.assertGreater(reach, 100 * error)      # the mask matters here
-            self.assertEqual(len(describer.describe(shown)), 2)
+            told = describer.describe(shown)
+            seen = watch.Watch(decoder, layout, {}, "cpu", print)
+            picture = pictures.Painter(small_sprites(folder), styles=("round", "square")).make(random.Random(3))
+            mixed = seen.describe([shown[0], picture, shown[1]], longest=5)
+            for theirs, ours in zip(told, (mixed[0], mixed[2])):
+                self.assertTrue(ours and theirs.startswith(ours.strip(" \ufffd")), (theirs, ours))
+            self.assertEqual(mixed[1:2], seen.describe([picture], longest=5))
 
 
 class Evaluation(unittest.TestCase):

@@ -3,8 +3,10 @@ torch."""
 
 import importlib.util
 import io
+import os
 import pathlib
 import random
+import signal
 import tarfile
 import tempfile
 import unittest
@@ -13,7 +15,44 @@ if importlib.util.find_spec("torch") is None:
     raise unittest.SkipTest("not installed: torch")
 import torch  # noqa: E402
 
-from tools.demo_model import carry, phonemes, speech, voices  # noqa: E402
+from tools.demo_model import carry, makers, phonemes, speech, voices  # noqa: E402
+
+
+def crashes(settings, work, out, kind, share, shares, root, limit_s, times=0):
+    """Stands in for a worker: its process dies by a signal until it was started `share` times."""
+    if times < share:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    (work / f"{out.name}.txt").write_text(f"{limit_s:.0f} {times}", encoding="utf-8")
+
+
+class MakersTest(unittest.TestCase):
+    def test_an_engine_that_crashed_speaks_into_another_store_for_what_is_left(self):
+        job = speech.engine_worker, ({}, pathlib.Path("w"), pathlib.Path("o/pico-2"), "pico", 2, 3, pathlib.Path("r"), 450.0)
+        function, arguments = speech.engine_again(job, 1, 300.0)
+        self.assertIs(function, speech.engine_worker)
+        self.assertEqual(arguments[2:], (pathlib.Path("o/pico-2-again-1"), "pico", 2, 3, pathlib.Path("r"), 300.0, 1))
+        self.assertEqual(speech.engine_again((function, arguments), 2, 200.0)[1][2], pathlib.Path("o/pico-2-again-2"))
+        self.assertIsNone(speech.engine_again(job, 1, 5.0))
+        self.assertIsNone(speech.engine_again(job, speech.CRASHES_MAX + 1, 300.0))
+        self.assertIsNone(speech.engine_again((speech.background_worker, ("o", 3, 1)), 1, 300.0))
+
+    def test_what_dies_is_started_again_with_a_line_that_says_so(self):
+        def again(job, times):
+            function, (settings, work, out, *rest) = job
+            rest = (*rest[:4], 100.0 - times, times)
+            return None if times > 2 else (function, (settings, work, out.with_name(f"again-{times}"), *rest))
+
+        with tempfile.TemporaryDirectory() as folder:
+            work, said = pathlib.Path(folder), []
+            jobs = [(crashes, ({}, work, work / name, "pico", dies, 1, "", 100.0))
+                    for name, dies in (("first", 0), ("second", 2), ("third", 9))]
+            self.assertEqual(makers.run(jobs[:2], again, said.append), 2)
+            self.assertEqual({path.name: path.read_text(encoding="utf-8") for path in work.iterdir()},
+                             {"first.txt": "100 0", "again-2.txt": "98 2"})
+            self.assertEqual(len(said), 2)
+            self.assertRegex(said[0], "second ended with exit code -11 .*; it is started again")
+            self.assertEqual(makers.run(jobs[2:], again, said.append), 0)
+            self.assertRegex(said[-1], "exit code -11 .*; it stays away")
 
 
 class VoicesTest(unittest.TestCase):

@@ -1,17 +1,19 @@
 """The weights that a run may end with: the average of its last steps, means over longer parts of it, and
-mixtures with earlier ones. Which is best is found by `Choice`, on recordings and scenes that are not trained
-on. But for the game's held-out characters, none of them is a part of the evaluation sets."""
+mixtures with earlier ones. Which is best is found by `Choice`, on recordings, scenes and videos that are not
+trained on. But for the game's held-out characters, none of them is a part of the evaluation sets."""
 
 import time
 
 import numpy
 import torch
 
-from . import errors, scene_evaluation, sprites, store, voice_change
+from . import errors, motion_evaluation, scene_evaluation, sprites, store, voice_change
 
 SEED = 4242                       # other scenes and sounds than those of the evaluation
-SCENES, SOUND_HOURS, MUSIC = 96, 0.05, 24
-SHARES = {"person": 1.0, "held": 1.0, "machine": 0.5, "scenes": 0.5, "quiet": 0.002}
+SCENES, VIDEOS, SOUND_HOURS, MUSIC = 400, 175, 0.05, 24
+# What chance alone moves between two candidates shall weigh about the same in each (0.003 to 0.006): about 0.008 of
+# the people, 0.003 of held sentences, 0.006 of machines, 0.006 of 400 scenes and 0.015 of 175 videos.
+SHARES = {"person": 0.5, "held": 1.5, "machine": 1.0, "scenes": 0.8, "motion": 0.3, "quiet": 0.002}
 
 
 class Means:
@@ -49,30 +51,35 @@ class Means:
         return out
 
 
-def with_machines(recordings):
+def with_machines(recordings, device):
     """(samples, text) recordings as a buzzing or whispering machine would say them."""
-    state, out = torch.get_rng_state(), []
-    torch.manual_seed(SEED)
-    for samples, wanted in recordings:
-        wave = voice_change.machines(torch.from_numpy(samples)[None].float() / 32768)[0]
-        out.append(((wave.clamp(-1, 1) * 32767).to(torch.int16).numpy(), wanted))
-    torch.set_rng_state(state)
+    out = []
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(SEED)
+        for samples, wanted in recordings:
+            wave = torch.from_numpy(samples)[None].to(device).float() / 32768
+            made = voice_change.machines(wave)[0].clamp(-1, 1) * 32767
+            out.append((made.to(torch.int16).cpu().numpy(), wanted))
     return out
 
 
 class Choice:
-    """watch: watch.Watch, whose held-out recordings are used; sprite_file: for scenes, or None."""
+    """watch: watch.Watch, whose held-out recordings are used; sprite_file: for scenes, or None; videos: whether
+    the weights were taught videos, too."""
 
-    def __init__(self, watch, sprite_file, number):
-        self.watch, self.scenes = watch, []
+    def __init__(self, watch, sprite_file, number, videos=False):
+        self.watch = watch
         person, spoken = (watch.held.get(name, [])[:number] for name in ("held-person", "held"))
-        self.recordings = {"person": person, "held": spoken[:number // 2], "machine": with_machines(spoken[number // 2:])}
+        self.recordings = {"person": person, "held": spoken, "machine": with_machines(spoken, torch.device(watch.device))}
         generator = numpy.random.default_rng(SEED)
         from . import quiet   # scipy and soundfile, which training itself does without
         sounds = [samples for _, samples in (*quiet.made(generator, SOUND_HOURS), *quiet.made_music(MUSIC, SEED))]
         self.sounds = [samples for samples in sounds if len(samples) <= 15 * store.RATE_HZ]
+        self.shown = {}
         if sprite_file is not None:
-            self.scenes = scene_evaluation.questions(sprite_file, sprites.SEEN_STYLES, SCENES, SEED)
+            self.shown["scenes"] = scene_evaluation.questions(sprite_file, sprites.SEEN_STYLES, SCENES, SEED)
+            if videos:
+                self.shown["motion"] = motion_evaluation.questions(sprite_file, sprites.SEEN_STYLES, VIDEOS, SEED)
 
     def score(self):
         """name -> error rate of each set, or words heard where there are none, with the working weights."""
@@ -82,9 +89,9 @@ class Choice:
                 heard = self.watch.hear_all([samples for samples, _ in recordings])
                 out[name] = errors.rate([errors.count(wanted, one) for (_, wanted), one in zip(recordings, heard)])
         out["quiet"] = sum(len(one.split()) for one in self.watch.hear_all(self.sounds))
-        if self.scenes:
-            found = self.watch.describe(self.scenes)
-            out["scenes"] = sum(one.strip() != scene.text for scene, one in zip(self.scenes, found)) / len(self.scenes)
+        for name, shown in self.shown.items():
+            found = self.watch.describe(shown)
+            out[name] = sum(one.strip() != scene.text for scene, one in zip(shown, found)) / len(shown)
         return out
 
     def best(self, candidates, use, say, seconds):

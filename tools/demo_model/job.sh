@@ -45,6 +45,7 @@ CONFIG=${CONFIG:-tools/demo_model/fifth.yaml}
 made() { python3 -m tools.demo_model --config "$CONFIG" --work work "$@"; }
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training
+[ -e "$CARRIED/inductor.tar.xz" ] && tar xf "$CARRIED/inductor.tar.xz"    # and what an earlier run left, if it is carried
 BEGUN=$(date +%s)
 (OMP_NUM_THREADS=2 made make-speech --out speech --seconds "$SPEECH_S" --first-seconds "$FIRST_S" \
   --last-seconds "$LAST_S" --devices $DEVICES) > speech.log 2>&1 &

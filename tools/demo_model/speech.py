@@ -1,7 +1,6 @@
 """`make-speech`: recordings of the sentences, by many processes at once, each with its own store."""
 
 import json
-import multiprocessing
 import os
 import pathlib
 import random
@@ -9,9 +8,10 @@ import time
 
 import numpy
 
-from . import phonemes, store, text
+from . import makers, phonemes, store, text
 
 CHUNK = 160           # sentences that one Kokoro process takes at a time; the end of the time waits for it
+CRASHES_MAX = 8       # of one process of an engine
 ENGINE_FLUSH_S = 20   # between two times that an engine's recordings are made known to whoever reads along
 PHONEMES_MAX = 330    # of one sentence; more would be longer than an utterance may be
 UNMIXED = {"mixed_share": 0.0, "two_part_share": 0.0}
@@ -107,17 +107,20 @@ def engine_of(kind, root):
             "pico": engines_nonfree.Pico}[kind](root)
 
 
-def engine_worker(settings, work, out, kind, share, shares, root, limit_s):
-    """Speaks every `shares`-th sentence with an engine until all are done or the time is over."""
+def engine_worker(settings, work, out, kind, share, shares, root, limit_s, times=0):
+    """Speaks every `shares`-th sentence with an engine until all are done or the time is over. times: how often
+    it crashed before; it then begins elsewhere in the order."""
     from math import gcd
 
     from scipy import signal
     os.nice(10)                              # an accelerator must not wait for this
     started, material = time.time(), Material(settings, work)
     seed = settings["seed"] * 1000 + 500 + 50 * store.ENGINES.index(kind)
-    chooser, engine, writer = random.Random(seed + share), engine_of(kind, root), store.Writer(out)
+    chooser, engine, writer = random.Random(seed + share + 1000 * times), engine_of(kind, root), store.Writer(out)
     order, flushed = order_of_rows(material, settings, "train", seed), started
-    for number in order[:settings.get("sentences_max") or None][share::shares]:
+    order = order[:settings.get("sentences_max") or None][share::shares]
+    begin = chooser.randrange(len(order)) if times else 0
+    for number in order[begin:] + order[:begin]:
         samples = engine.speak(material.rows[number][2], chooser)
         if len(samples) and engine.rate_hz != store.RATE_HZ:
             divisor = gcd(engine.rate_hz, store.RATE_HZ)
@@ -179,6 +182,16 @@ def kokoro_jobs(settings, work, out, limit_s, first_s, devices, split):
             for share, device in ((share, devices[share % len(devices)]) for share in range(shares))]
 
 
+def engine_again(job, times, left_s):
+    """The job in the place of one that crashed for the times-th time: an engine speaks into another store for
+    the time that is left. None for other jobs, and when it is not worth it."""
+    if job[0] is not engine_worker or times > CRASHES_MAX or left_s < ENGINE_FLUSH_S:
+        return None
+    settings, work, out, kind, share, shares, root, *_ = job[1]
+    return engine_worker, (settings, work, out.with_name(f"{kind}-{share}-again-{times}"), kind, share, shares, root,
+                           left_s, times)
+
+
 def make(settings, work, out, limit_s=None, devices=("cpu",), split="train", first_s=None, last_s=None):
     """Runs all workers and waits; stores are OUT/kokoro-K, OUT/ENGINE-K, OUT/background-K, OUT/person
     and OUT/held-person, or OUT/held, a few held-out sentences that training is watched with. Every
@@ -186,15 +199,10 @@ def make(settings, work, out, limit_s=None, devices=("cpu",), split="train", fir
     the last device after last_s, if that is given."""
     work, out = pathlib.Path(work), pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
     jobs = kokoro_jobs(settings, work, out, last_s or limit_s, first_s, devices, split)
     if split == "train":
         jobs += cpu_jobs(settings, work, out, limit_s)
-    workers = [context.Process(target=job, args=arguments) for job, arguments in jobs]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    failed = [worker.name for worker in workers if worker.exitcode]
-    print(f"make-speech: {len(workers) - len(failed)} workers finished, {len(failed)} failed", flush=True)
-    return len(failed) < len(workers)
+    until = time.time() + (limit_s or 1e9)
+    well = makers.run(jobs, lambda job, times: engine_again(job, times, until - time.time()))
+    print(f"make-speech: {well} of {len(jobs)} workers finished", flush=True)
+    return well > 0

@@ -299,9 +299,10 @@ class Trainer:
         candidates = self.means.candidates(self.weights.average)
         for name, flat in candidates.items():
             shards.replace(self.out / "candidates" / name, lambda folder, flat=flat: shards.save(
-                folder, self.weights.named(self.network, flat.cpu()), {"candidate": name}, halved=True))
+                folder, self.weights.named(self.network, flat.cpu()), {"candidate": name}))
         self.say(f"{len(candidates)} candidates")
-        choice = Choice(self.watch, self.sprites, self.settings["chosen_by"])
+        choice = Choice(self.watch, self.sprites, self.settings["chosen_by"],
+                        self.settings["examples"].get("video_share", 0.0) > 0)
         best = choice.best(candidates, self.weights.use, self.say, self.settings["choose_seconds"])
         self.weights.restore()
         self.weights.average.copy_(candidates[best])

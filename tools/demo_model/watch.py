@@ -8,6 +8,7 @@ from torch import distributed
 from . import errors, frames, prompt
 
 BATCH = 64
+SHOWN = 128      # pictures or videos of a batch
 WIDTHS = 32      # positions are rounded up to a multiple: each new shape costs the attention a plan
 
 
@@ -64,19 +65,26 @@ class Watch:
         return [out[item] for item in range(len(recordings))]
 
     def describe(self, shown, longest=40):
-        """Sentences about scenes (pictures.Scene), in the order given."""
-        out, grids, layout = {}, {}, self.layout
+        """Sentences about pictures and videos (pictures.Scene), in the order given."""
+        out, shapes, layout = {}, {}, self.layout
         for number, scene in enumerate(shown):
-            grids.setdefault((len(scene.patches), scene.columns), []).append(number)
-        for (count, columns), numbers in grids.items():
-            patches = torch.from_numpy(numpy.stack([shown[number].patches for number in numbers])).to(self.device)
+            shapes.setdefault((scene.patches.shape, scene.columns), []).append(number)
+        for ((*frames, count, _), columns), every in shapes.items():
+            if frames:
+                row = layout.video_before(*frames, count) + [layout.video_id] * count + layout.video_parts(*frames)[-1]
+                see, soft_id, begins = self.network.embed_videos, layout.video_id, layout.video_begins(*frames, count)
+            else:
+                row = layout.scene_before + [layout.image_id] * count + layout.scene_after
+                see, soft_id, begins = self.network.embed_pictures, layout.image_id, len(layout.scene_before)
+            for at in range(0, len(every), SHOWN):
+                numbers = every[at:at + SHOWN]
+                patches = torch.from_numpy(numpy.stack([shown[number].patches for number in numbers])).to(self.device)
 
-            def embed(tokens, patches=patches, columns=columns):
-                return self.network.embed_pictures(tokens, patches, columns, layout.image_id, len(layout.scene_before))
+                def embed(tokens, patches=patches, see=see, soft_id=soft_id, columns=columns, begins=begins):
+                    return see(tokens, patches, columns, soft_id, begins)
 
-            row = layout.scene_before + [layout.image_id] * count + layout.scene_after
-            answers = self.generate([row] * len(numbers), embed, longest)
-            out.update(zip(numbers, map(layout.tokenizer.decode, answers)))
+                answers = self.generate([row] * len(numbers), embed, longest)
+                out.update(zip(numbers, map(layout.tokenizer.decode, answers)))
         return [out[number] for number in range(len(shown))]
 
     def score(self, number, show=0):
