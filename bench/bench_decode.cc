@@ -191,6 +191,7 @@ int run(int argc, char** argv) {
   std::vector<std::size_t> lengths = {512, 4096};
   options.kv_positions = 131072;
   options.step_rows_max = 2048;
+  options.prompt_rows_max = 4096;
   bool json = false;
   app.add_option("--model", model, "checkpoint folder")->required();
   app.add_option("--tokens", tokens, "tokens decoded a context")->capture_default_str();
@@ -207,6 +208,8 @@ int run(int argc, char** argv) {
   app.add_option("--lengths", lengths, "of prompts, 0: none")->capture_default_str();
   app.add_option("--kv-positions", options.kv_positions, "KV budget")->capture_default_str();
   app.add_option("--step-rows", options.step_rows_max, "rows of a step")->capture_default_str();
+  app.add_option("--prompt-rows", options.prompt_rows_max, "rows of a step without decodes")
+      ->capture_default_str();
   app.add_option("--weights", options.weights, "bf16 (default), fp8, int8 or int4")
       ->transform(CLI::CheckedTransformer(captiond::weight_format_names()));
   app.add_option("--kv", options.kv, "keys and values: bf16 (default) or fp8")

@@ -61,6 +61,7 @@ class WaitingEngine final : public Engine, public std::enable_shared_from_this<W
     config_.audio.emplace();
     loop_ = std::make_shared<captiond::EngineLoop>(
         captiond::EngineLoop::Setting{.step_rows_max = step_rows_max,
+                                      .prompt_rows_max = step_rows_max,
                                       .pages = positions / captiond::kPagePositions,
                                       .rules = {.sliding_window = 1024,
                                                 .positions_max = 262144,

@@ -57,6 +57,11 @@ void check_options(const EngineOptions& options) {
                              std::to_string(Scheduler::kStepRowsLeast) + ", not " +
                              std::to_string(options.step_rows_max) + ".");
   }
+  if (options.prompt_rows_max != 0 && options.prompt_rows_max < options.step_rows_max) {
+    throw std::runtime_error("The engine needs prompt_rows_max of at least step_rows_max, " +
+                             std::to_string(options.step_rows_max) + ", or 0 for the same, not " +
+                             std::to_string(options.prompt_rows_max) + ".");
+  }
   if (options.kv_positions < kPagePositions) {
     throw std::runtime_error("The engine needs kv_positions of at least " +
                              std::to_string(kPagePositions) + ", not " +
@@ -98,13 +103,14 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
   const TextConfig& text = checkpoint->config().text;
   const GenerationConfig& generation = checkpoint->generation_config();
   const std::size_t pages = (options.kv_positions + kPagePositions - 1) / kPagePositions;
+  const std::size_t prompt_rows_max = std::max(options.step_rows_max, options.prompt_rows_max);
   const ForwardSetting forward_setting{.device = options.device,
                                        .dtype = options.dtype,
                                        .weights = options.weights,
                                        .kv = options.kv,
                                        .vision_mask = options.vision_mask,
                                        .pages = pages,
-                                       .step_rows_max = options.step_rows_max,
+                                       .step_rows_max = prompt_rows_max,
                                        .picture_pixels_max = options.picture_pixels_max,
                                        .threads = options.threads};
   std::unique_ptr<Forward> forward =
@@ -113,6 +119,7 @@ std::shared_ptr<Engine> Engine::open(const EngineOptions& options) {
           : make_reference_forward(checkpoint, forward_setting);
   const EngineLoop::Setting setting{
       .step_rows_max = options.step_rows_max,
+      .prompt_rows_max = prompt_rows_max,
       .pages = pages,
       .has_sliding_layers = std::find(text.layer_types.begin(), text.layer_types.end(),
                                       LayerType::kSliding) != text.layer_types.end(),

@@ -42,6 +42,9 @@ struct EngineOptions {
   VisionMask vision_mask = VisionMask::kFullBidirectional;
   std::size_t kv_positions = 65536;  // KV budget shared by all contexts, allocated at start
   std::size_t step_rows_max = 512;   // rows of one forward step; a whole picture may exceed it
+  // The same of a step in which nothing decodes: long prompts are read faster in large steps, and
+  // who begins to decode meanwhile waits for one. At least step_rows_max; 0: the same.
+  std::size_t prompt_rows_max = 0;
   // The largest picture that Engine::patches() takes on kCuda, width times height: what it needs is
   // allocated at start. The CPU has no such limit.
   std::size_t picture_pixels_max = std::size_t{7680} * 4320;

@@ -16,7 +16,7 @@ EngineLoop::EngineLoop(const Setting& setting, std::unique_ptr<Forward> forward)
       sliding_pool_(setting.has_sliding_layers ? setting.pages : 0),
       full_pool_(setting.pages),
       pools_{setting.has_sliding_layers ? &sliding_pool_ : nullptr, &full_pool_},
-      scheduler_(setting.step_rows_max),
+      scheduler_(setting.step_rows_max, setting.prompt_rows_max),
       device_lost_(setting.device_lost) {
   statistics_.kv_pages_total = sliding_pool_.total() + full_pool_.total();
 }

@@ -26,7 +26,8 @@ class EngineLoop {
  public:
   struct Setting {
     std::size_t step_rows_max = 512;
-    std::size_t pages = 4096;  // of each group
+    std::size_t prompt_rows_max = 512;  // at least step_rows_max
+    std::size_t pages = 4096;           // of each group
     bool has_sliding_layers = true;
     SequenceRules rules;
     std::function<void(const std::string& sentence)> device_lost = {};  // see EngineOptions

@@ -23,8 +23,10 @@ std::size_t plan_or_fail(Sequence& sequence, StepPlan& plan, std::size_t rows, b
 
 }  // namespace
 
-Scheduler::Scheduler(std::size_t step_rows_max) : step_rows_max_(step_rows_max) {
+Scheduler::Scheduler(std::size_t step_rows_max, std::size_t prompt_rows_max)
+    : step_rows_max_(step_rows_max), prompt_rows_max_(prompt_rows_max) {
   check(step_rows_max >= kStepRowsLeast, "a step has room for prompts and decodes");
+  check(prompt_rows_max >= step_rows_max, "prompts alone have no fewer rows than beside decodes");
 }
 
 StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
@@ -47,13 +49,14 @@ StepPlan Scheduler::plan(std::span<const std::shared_ptr<Sequence>> sequences) {
   }
 
   StepPlan plan;
-  std::size_t left = step_rows_max_ - (prompts.empty() ? 0 : step_rows_max_ / 4);
+  const std::size_t rows_max = decodes.empty() ? prompt_rows_max_ : step_rows_max_;
+  std::size_t left = rows_max - (prompts.empty() ? 0 : rows_max / 4);
   decodes.resize(std::min(decodes.size(), left));
   for (std::size_t i = 0; i < decodes.size(); ++i) {
     const std::size_t others = decodes.size() - i - 1;  // that still need a row each
     left -= plan_or_fail(*decodes[i], plan, left - others, false);
   }
-  left = step_rows_max_ - plan.step.rows();
+  left = rows_max - plan.step.rows();
   bool first = true;
   for (Sequence* sequence : prompts) {
     if (left == 0) break;

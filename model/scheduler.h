@@ -9,8 +9,9 @@
 
 namespace captiond {
 
-// Turns what the sequences ask for into steps of at most `step_rows_max` rows; a picture alone may
-// have more, since it is never split.
+// Turns what the sequences ask for into steps of at most `step_rows_max` rows, or `prompt_rows_max`
+// where nothing decodes and so nobody waits for the step's end; a picture alone may have more,
+// since it is never split.
 //
 // Sequences that decode come first, each with at least one row, in order of deadline and then of
 // who waited longest; a quarter of the rows is kept for prompts when there are any, so that neither
@@ -20,8 +21,8 @@ namespace captiond {
 // read even where others always are in more of a hurry. Engine thread only.
 class Scheduler {
  public:
-  // step_rows_max >= kStepRowsLeast.
-  explicit Scheduler(std::size_t step_rows_max);
+  // prompt_rows_max >= step_rows_max >= kStepRowsLeast.
+  Scheduler(std::size_t step_rows_max, std::size_t prompt_rows_max);
   static constexpr std::size_t kStepRowsLeast = 4;
   static constexpr std::uint64_t kTurn = 8;
 
@@ -31,6 +32,7 @@ class Scheduler {
 
  private:
   const std::size_t step_rows_max_;
+  const std::size_t prompt_rows_max_;
   std::uint64_t served_ = 0;  // turns given so far
   std::uint64_t steps_ = 0;   // with prompts
 };

@@ -239,6 +239,7 @@ BOOST_AUTO_TEST_CASE(an_engine_that_cannot_be_opened_says_why) {
   const auto folder = checkpoint("full_first");
   refused({.model = "/nonexistent"}, "/nonexistent");
   refused({.model = folder, .step_rows_max = 1}, "step_rows_max");
+  refused({.model = folder, .step_rows_max = 64, .prompt_rows_max = 63}, "prompt_rows_max");
   refused({.model = folder, .kv_positions = 3}, "kv_positions");
   refused({.model = folder, .picture_pixels_max = 0}, "picture_pixels_max");
   refused({.model = folder, .threads = -2}, "threads");

@@ -19,7 +19,9 @@ namespace {
 class Fixture {
  public:
   explicit Fixture(std::size_t step_rows_max, std::size_t pages = 256)
-      : sliding_(pages), full_(pages), scheduler_(step_rows_max) {}
+      : Fixture(step_rows_max, pages, step_rows_max) {}
+  Fixture(std::size_t step_rows_max, std::size_t pages, std::size_t prompt_rows_max)
+      : sliding_(pages), full_(pages), scheduler_(step_rows_max, prompt_rows_max) {}
   ~Fixture() {
     for (const auto& sequence : sequences) sequence->release_pages();
   }
@@ -117,6 +119,17 @@ BOOST_AUTO_TEST_CASE(a_long_prompt_is_cut_where_the_step_is_full) {
     BOOST_TEST_REQUIRE(plan.step.outputs.size() == (rows == 8 ? 1U : 0U));
     if (rows == 8) BOOST_TEST(plan.step.outputs.back().row == rows - 1);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_prompt_has_larger_steps_while_nothing_decodes) {
+  Fixture fixture(8, 256, 20);
+  const Sequence& prompt = fixture.reading(50);
+  StepPlan plan = fixture.plan();
+  BOOST_TEST(plan.step.rows() == 20U);
+  const Sequence& decode = fixture.decoding();
+  plan = fixture.plan();
+  BOOST_TEST(rows_of(plan, decode) == 1U);
+  BOOST_TEST(rows_of(plan, prompt) == 7U);
 }
 
 BOOST_AUTO_TEST_CASE(decodes_and_prompts_share_a_step) {

@@ -182,6 +182,7 @@ class ToyEngine final : public Engine, public std::enable_shared_from_this<ToyEn
     config_.audio_token_id = Toy::kAudio;
     config_.image_token_id = Toy::kImage;
     const EngineLoop::Setting setting{.step_rows_max = options.step_rows_max,
+                                      .prompt_rows_max = options.step_rows_max,
                                       .pages = options.pages,
                                       .rules = {.sliding_window = Toy::kWindow,
                                                 .positions_max = Toy::kPositionsMax,
