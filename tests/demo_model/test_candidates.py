@@ -52,7 +52,7 @@ class Candidates(unittest.TestCase):
     def choice(self):
         speech = [(self.numpy.full(100, 9, self.numpy.int16), "yes yes yes yes")] * 6
         watch = Hearing({"held": speech, "held-person": speech[:3]})
-        return watch, self.candidates.Choice(watch, None, 4)
+        return watch, self.candidates.Choice(watch, 4, *self.candidates.questions(None, True))
 
     def test_the_candidate_that_hears_best_is_chosen(self):
         watch, choice = self.choice()
@@ -82,9 +82,8 @@ class Candidates(unittest.TestCase):
         watch.describe = describe
         with mock.patch.object(scene_evaluation, "questions", questions("scene")), \
                 mock.patch.object(motion_evaluation, "questions", questions("video")):
-            pictures_alone = self.candidates.Choice(watch, "sprites", 4)
-            choice = self.candidates.Choice(watch, "sprites", 4, videos=True)
-        self.assertEqual(list(pictures_alone.shown), ["scenes"])
+            self.assertEqual(list(self.candidates.questions("sprites", False)[1]), ["scenes"])
+            choice = self.candidates.Choice(watch, 4, *self.candidates.questions("sprites", True))
         watch.wrong = 1
         scores = choice.score()
         self.assertEqual((scores["scenes"], round(scores["motion"], 2)), (0.25, 0.25))
@@ -94,6 +93,13 @@ class Candidates(unittest.TestCase):
         def use(wrong):
             watch.wrong = wrong
         self.assertEqual(choice.best({"worse": 1, "better": 0}, use, str, 1e6), "better")
+
+    def test_questions_come_from_another_process(self):
+        sounds, shown = self.candidates.questions_later(None, True).result(timeout=120)
+        here, _ = self.candidates.questions(None, True)
+        self.assertEqual((len(sounds), shown), (len(here), {}))
+        for one, other in zip(sounds, here):
+            self.numpy.testing.assert_array_equal(one, other)
 
     def test_what_a_machine_says_is_as_long_and_is_the_same_each_time(self):
         speech = [((3000 * self.numpy.sin(self.numpy.arange(4000) / 20)).astype(self.numpy.int16), "one")]

@@ -2,7 +2,10 @@
 mixtures with earlier ones. Which is best is found by `Choice`, on recordings, scenes and videos that are not
 trained on. But for the game's held-out characters, none of them is a part of the evaluation sets."""
 
+import multiprocessing
+import os
 import time
+from concurrent import futures
 
 import numpy
 import torch
@@ -63,23 +66,35 @@ def with_machines(recordings, device):
     return out
 
 
-class Choice:
-    """watch: watch.Watch, whose held-out recordings are used; sprite_file: for scenes, or None; videos: whether
-    the weights were taught videos, too."""
+def questions(sprite_file, videos):
+    """What candidates are asked besides held-out recordings: (int16 sounds without words, name -> pictures.Scene of
+    pictures and videos). sprite_file: None if nothing was taught about pictures; videos: whether videos were taught."""
+    from . import quiet   # scipy and soundfile, which training itself does without
+    made = (*quiet.made(numpy.random.default_rng(SEED), SOUND_HOURS), *quiet.made_music(MUSIC, SEED))
+    shown = {}
+    if sprite_file is not None:
+        shown["scenes"] = scene_evaluation.questions(sprite_file, sprites.SEEN_STYLES, SCENES, SEED)
+        if videos:
+            shown["motion"] = motion_evaluation.questions(sprite_file, sprites.SEEN_STYLES, VIDEOS, SEED)
+    return [samples for _, samples in made if len(samples) <= 15 * store.RATE_HZ], shown
 
-    def __init__(self, watch, sprite_file, number, videos=False):
-        self.watch = watch
+
+def questions_later(*arguments):
+    """A future of `questions`, which a process of its own makes: it takes 20 s that the end of a run lacks."""
+    pool = futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), os.nice, (10,))
+    future = pool.submit(questions, *arguments)
+    pool.shutdown(wait=False)             # the process ends when this is done
+    return future
+
+
+class Choice:
+    """watch: watch.Watch, of whose held-out recordings so many of each kind are used; sounds, shown: as
+    `questions` gives them."""
+
+    def __init__(self, watch, number, sounds, shown):
+        self.watch, self.sounds, self.shown = watch, sounds, shown
         person, spoken = (watch.held.get(name, [])[:number] for name in ("held-person", "held"))
         self.recordings = {"person": person, "held": spoken, "machine": with_machines(spoken, torch.device(watch.device))}
-        generator = numpy.random.default_rng(SEED)
-        from . import quiet   # scipy and soundfile, which training itself does without
-        sounds = [samples for _, samples in (*quiet.made(generator, SOUND_HOURS), *quiet.made_music(MUSIC, SEED))]
-        self.sounds = [samples for samples in sounds if len(samples) <= 15 * store.RATE_HZ]
-        self.shown = {}
-        if sprite_file is not None:
-            self.shown["scenes"] = scene_evaluation.questions(sprite_file, sprites.SEEN_STYLES, SCENES, SEED)
-            if videos:
-                self.shown["motion"] = motion_evaluation.questions(sprite_file, sprites.SEEN_STYLES, VIDEOS, SEED)
 
     def score(self):
         """name -> error rate of each set, or words heard where there are none, with the working weights."""

@@ -8,11 +8,12 @@
 # is what comes of it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
 # In the last EVALUATE_S seconds the best of several means of weights is chosen (RUN/out/candidates has
 # all in int8), and RUN/out/eval gets what it says of the evaluation sets.
-# Training starts from CARRIED/demo-model, or from assets/demo-model once that is there.
+# Training starts from CARRIED/demo-model, or from assets/demo-model once that is there. Where SCENES exists, it is a
+# folder of make-pictures, and SCENES/made says that it is whole.
 CARRIED=$(realpath "$1") RUN=$2 ORIGIN=$PWD
 SPEECH_S=${SPEECH_S:-450} FIRST_S=${FIRST_S:-100} PICTURE_S=${PICTURE_S:-80} GPUS=${GPUS:-1}
 LAST_S=${LAST_S:-$SPEECH_S} TRAIN_S=${TRAIN_S:-$((FIRST_S - 8))}
-PICTURE_PROCESSES=${PICTURE_PROCESSES:-8} EVALUATE_S=${EVALUATE_S:-140}
+PICTURE_PROCESSES=${PICTURE_PROCESSES:-8} SCENES=${SCENES:-/dev/shm/scenes} EVALUATE_S=${EVALUATE_S:-140}
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NCCL_NVLS_ENABLE=0 TORCH_SYMM_MEM_DISABLE_MULTICAST=1
 export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True   # batches of many sizes
 mkdir -p "$RUN/work/kokoro/voices" "$RUN/work/debroot" "$RUN/site"
@@ -52,18 +53,24 @@ BEGUN=$(date +%s)
 SPEECH=$!
 (made compile-layers) > compile.log 2>&1 & FIRST=$!
 (OMP_NUM_THREADS=2 made make-speech --out speech --split held --devices ${DEVICES##*[[:space:]]}) > held.log 2>&1 & FIRST+=" $!"
-(nice -n 10 python3 -m tools.demo_model --config "$CONFIG" --work work make-pictures --out scenes \
-  --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000) > pictures.log 2>&1 & FIRST+=" $!"
+if [ -e "$SCENES" ]; then     # painted beforehand, while the rest was carried
+  ln -sfn "$SCENES" scenes
+  (until [ -e scenes/made ]; do sleep 1; done; cat scenes/made) > pictures.log 2>&1 & FIRST+=" $!"
+else
+  (nice -n 10 python3 -m tools.demo_model --config "$CONFIG" --work work make-pictures --out scenes \
+    --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000) > pictures.log 2>&1 & FIRST+=" $!"
+fi
 START=$CARRIED/demo-model
 [ -e "$START" ] || START=$ORIGIN/assets/demo-model
 until [ -e "$START/model.safetensors" ]; do sleep 1; done
 mkdir -p start-hf; cp "$START"/*.json "$START/model.safetensors" start-hf/
 made grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
-ready() { ls speech/kokoro-*/index.npz speech/background-*/index.npz speech/person/index.npz > /dev/null 2>&1; }
+some() { ls speech/kokoro-*/index.npz speech/background-*/index.npz speech/person/index.npz > /dev/null 2>&1; }
+ready() { some && [ "$(grep -c '^background' speech.log)" -ge "$(ls -d speech/background-* | wc -l)" ]; }   # read once
 until { [ $(($(date +%s) - BEGUN)) -ge "$TRAIN_S" ] && [ -z "$(running $FIRST)" ] && ready; } ||
       [ $(($(date +%s) - BEGUN)) -ge $((TRAIN_S + 90)) ] || [ -z "$(running $SPEECH)" ]; do sleep 1; done
 tail -n 2 speech.log held.log pictures.log compile.log; du -sh speech scenes; free -g | head -n 2
-ready || { echo "there is no speech, no sound without words or nobody's recordings: see speech.log"; wait $SPEECH; }
+some || { echo "there is no speech, no sound without words or nobody's recordings: see speech.log"; wait $SPEECH; }
 PICTURES=""
 if [ -e scenes/scenes-0/index.npz ]; then   # one process for each folder of scenes paints them anew meanwhile
   PICTURES="--pictures scenes"

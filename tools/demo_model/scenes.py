@@ -21,7 +21,7 @@ from . import drawing, sentences, sprites
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 SIDES = ("to the left of", "to the right of", "above", "below")
 PLACES = {"on the left": (0.16, 0.28), "in the middle": (0.45, 0.55), "on the right": (0.72, 0.84)}
-KINDS = {"single": 0.32, "group": 0.2, "relation": 0.36, "row": 0.12}
+KINDS = {"single": 0.25, "group": 0.15, "relation": 0.3, "row": 0.3}     # rows are told worst: three things each
 COLOURED_SHARE = 0.35
 HELD_SHARE = 0.1         # of all sentences that a scene may have
 

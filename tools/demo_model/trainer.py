@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from . import arrivals, batches, examples, shards, store, text
 from .ahead import Ahead, InTime
-from .candidates import Choice, Means
+from .candidates import Choice, Means, questions_later
 from .graphs import COMPILED, Graphs, compiled_layer
 from .network import Decoder
 from .step import CHANGED, DISTURBED, LIGHT, Step
@@ -94,9 +94,11 @@ class Trainer:
         self.changed_share = self.settings.get("changed_share", 0.0)
         if resume:
             self.resume(resume)
-        self.sprites = config["pictures"]["sprites"] if pictures else None
         means = self.settings.get("means")
         self.means = Means(self.weights.master, **means) if means else None
+        if means and self.rank == 0:
+            self.questions = questions_later(config["pictures"]["sprites"] if pictures else None,
+                                             settings.get("video_share", 0.0) > 0)
         flat = self.load_samples()
         self.start_steps(flat, plain)
         loaded = self.index.samples_total
@@ -301,8 +303,7 @@ class Trainer:
             shards.replace(self.out / "candidates" / name, lambda folder, flat=flat: shards.save(
                 folder, self.weights.named(self.network, flat.cpu()), {"candidate": name}))
         self.say(f"{len(candidates)} candidates")
-        choice = Choice(self.watch, self.sprites, self.settings["chosen_by"],
-                        self.settings["examples"].get("video_share", 0.0) > 0)
+        choice = Choice(self.watch, self.settings["chosen_by"], *self.questions.result())
         best = choice.best(candidates, self.weights.use, self.say, self.settings["choose_seconds"])
         self.weights.restore()
         self.weights.average.copy_(candidates[best])

@@ -7,7 +7,7 @@ from torch import distributed
 
 from . import errors, frames, prompt
 
-BATCH = 64
+BATCH = 128      # recordings: with fewer, launching kernels takes longer than running them
 SHOWN = 128      # pictures or videos of a batch
 WIDTHS = 32      # positions are rounded up to a multiple: each new shape costs the attention a plan
 
