@@ -49,8 +49,7 @@ class Means:
             out["last-with-early"] = torch.lerp(average, self.early, 0.3)
         longest = out.get(f"from-{100 * self.marks[0]:.0f}") if self.marks else None
         if longest is not None:
-            for share in (0.15, 0.3):
-                out[f"with-start-{100 * share:.0f}"] = torch.lerp(longest, self.start, share)
+            out["with-start"] = torch.lerp(longest, self.start, 0.2)
         return out
 
 
