@@ -103,6 +103,8 @@ EngineOptions engine_options(const v1::EngineConfig& engine) {
                             : VisionMask::kFullBidirectional;
   options.kv_positions = engine.kv_positions();
   options.step_rows_max = engine.step_rows_max();
+  options.prompt_rows_max = engine.prompt_rows_max();
+  options.picture_pixels_max = engine.picture_pixels_max();
   options.threads = static_cast<int>(engine.threads());
   // Without its device the process can do nothing more, and only a new one has a working device.
   options.device_lost = [](const std::string& sentence) {

@@ -33,6 +33,8 @@ BOOST_AUTO_TEST_CASE(what_the_configuration_says_reaches_the_engine) {
   config.set_vision_mask(v1::VISION_MASK_FULL_CAUSAL);
   config.set_kv_positions(2048);
   config.set_step_rows_max(64);
+  config.set_prompt_rows_max(96);
+  config.set_picture_pixels_max(10000);
   config.set_threads(3);
   const captiond::EngineOptions options = captiond::engine_options(config);
   BOOST_TEST(options.model == "/m");
@@ -43,6 +45,8 @@ BOOST_AUTO_TEST_CASE(what_the_configuration_says_reaches_the_engine) {
   BOOST_TEST((options.vision_mask == captiond::VisionMask::kFullCausal));
   BOOST_TEST(options.kv_positions == 2048u);
   BOOST_TEST(options.step_rows_max == 64u);
+  BOOST_TEST(options.prompt_rows_max == 96u);
+  BOOST_TEST(options.picture_pixels_max == 10000u);
   BOOST_TEST(options.threads == 3);
 }
 
@@ -74,6 +78,8 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_those_of_the_engine) {
   BOOST_TEST((options.vision_mask == wanted.vision_mask));
   BOOST_TEST(options.kv_positions == wanted.kv_positions);
   BOOST_TEST(options.step_rows_max == wanted.step_rows_max);
+  BOOST_TEST(options.prompt_rows_max == wanted.prompt_rows_max);
+  BOOST_TEST(options.picture_pixels_max == wanted.picture_pixels_max);
   BOOST_TEST(options.threads == wanted.threads);
 }
 
