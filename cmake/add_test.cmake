@@ -16,6 +16,8 @@ set(CAPTIOND_TEST_ENVIRONMENT
 
 # All programs of label unit: what CI builds with the address sanitizer.
 add_custom_target(captiond_unit_tests)
+# All of label gpu, which CI compiles without a GPU.
+add_custom_target(captiond_gpu_tests)
 
 # captiond_label_test(NAME LABELS…): exactly one of unit|gst|parity|e2e|gpu, plus optional `slow`.
 function(captiond_label_test name)
@@ -47,6 +49,8 @@ function(captiond_add_test name)
   captiond_label_test(${name} ${ARG_LABELS})
   if("unit" IN_LIST ARG_LABELS)
     add_dependencies(captiond_unit_tests ${name})
+  elseif("gpu" IN_LIST ARG_LABELS)
+    add_dependencies(captiond_gpu_tests ${name})
   endif()
 endfunction()
 
