@@ -230,6 +230,8 @@ class Fp8Slot {
     store_fp8(head, dim_ / 2, scale_,
               [&](int dim) { return keys_ + fp8_key_offset(line_, dim, dim_); });
   }
+  // Where the head's values of the page begin.
+  __device__ unsigned char* values() const { return keys_ + values_; }
   template <int kVector, int kSteps>
   __device__ void store_value(const RotaryHead<kVector, kSteps>& head) const {
     if constexpr (kVector == 1) {
@@ -242,7 +244,7 @@ class Fp8Slot {
 
  private:
   __device__ unsigned char* value_at(int dim) const {
-    return keys_ + values_ + fp8_value_offset(line_, dim);
+    return values() + fp8_value_offset(line_, dim);
   }
 
   // Dims first … first + 32 * kVector - 1 of a warp, of which a lane has kVector side by side. The

@@ -35,7 +35,7 @@ constexpr Layer kSliding = {16, 8, 256, 128, false};
 constexpr Layer kFull = {16, 1, 512, 64, true};
 constexpr float kUntouched = 77.0F;
 constexpr unsigned char kUntouchedByte = 77;
-constexpr int kPages = 9;
+constexpr int kPages = 40;
 
 // A step of rows at `positions` of two sequences, each with a page table of its own.
 struct Step {
@@ -67,6 +67,34 @@ struct Step {
     }
     if (frequency.empty()) frequency.push_back(0.0F);  // so that there is an array
   }
+
+  // The same layer with rows that fill pages: the run of each of `runs` has its own page table.
+  struct Run {
+    int first_position;
+    int count;
+  };
+  Step filling(const std::vector<Run>& runs) const {
+    Step out = *this;
+    out.rows.clear();
+    out.pages.clear();
+    for (const Run& run : runs) {
+      const int first_page = run.first_position / kKvPagePositions;
+      const int page_begin = static_cast<int>(out.pages.size()) - first_page;
+      for (int i = 0; i < run.count; ++i) {
+        out.rows.push_back({.position = run.first_position + i, .page_begin = page_begin});
+      }
+      const int last_page = (run.first_position + run.count - 1) / kKvPagePositions;
+      for (int page = first_page; page <= last_page; ++page) {
+        out.pages.push_back(kPages - 1 - static_cast<int>(out.pages.size()));
+      }
+      out.rows.push_back({.position = -1});
+    }
+    BOOST_TEST_REQUIRE(out.pages.size() <= static_cast<std::size_t>(kPages));
+    out.projected = random_bf16(
+        out.rows.size() * layer.projected_heads() * static_cast<std::size_t>(layer.head_dim), 4,
+        3.0F);
+    return out;
+  }
 };
 
 struct Result {
@@ -77,7 +105,8 @@ struct Result {
 // Random keys stay below 4 here.
 constexpr float kKeyScale = 64.0F;
 
-Result run(const Step& step, std::size_t first_row, std::size_t count) {
+// `count` rows from `first_row` on in launches of at most `piece`.
+Result run(const Step& step, std::size_t first_row, std::size_t count, std::size_t piece) {
   const Layer& layer = step.layer;
   const auto dim = static_cast<std::size_t>(layer.head_dim);
   const DeviceArray<__nv_bfloat16> projected(step.projected);
@@ -97,24 +126,26 @@ Result run(const Step& step, std::size_t first_row, std::size_t count) {
       std::vector<__nv_bfloat16>(step.rows.size() * static_cast<std::size_t>(layer.heads) * dim,
                                  __float2bfloat16(kUntouched)));
   kv.base = pool.data();
-  require(rotate_and_store(
-      {.projected = projected.data() + first_row * layer.projected_heads() * dim,
-       .query_weight = query_weight.data(),
-       .key_weight = key_weight.data(),
-       .inverse_frequency = frequency.data(),
-       .query = query.data() + first_row * static_cast<std::size_t>(layer.heads) * dim,
-       .kv = kv,
-       .rows = rows.data() + first_row,
-       .pages = pages.data(),
-       .heads = layer.heads,
-       .rotary_pairs = layer.rotary_pairs,
-       .value_is_key = layer.value_is_key,
-       .eps = 1e-6F},
-      static_cast<int>(count), nullptr));
+  for (std::size_t row = first_row; row < first_row + count; row += piece) {
+    require(
+        rotate_and_store({.projected = projected.data() + row * layer.projected_heads() * dim,
+                          .query_weight = query_weight.data(),
+                          .key_weight = key_weight.data(),
+                          .inverse_frequency = frequency.data(),
+                          .query = query.data() + row * static_cast<std::size_t>(layer.heads) * dim,
+                          .kv = kv,
+                          .rows = rows.data() + row,
+                          .pages = pages.data(),
+                          .heads = layer.heads,
+                          .rotary_pairs = layer.rotary_pairs,
+                          .value_is_key = layer.value_is_key,
+                          .eps = 1e-6F},
+                         static_cast<int>(std::min(piece, first_row + count - row)), nullptr));
+  }
   return {.query = query.download(), .kv = pool.download()};
 }
 
-Result run(const Step& step) { return run(step, 0, step.rows.size()); }
+Result run(const Step& step) { return run(step, 0, step.rows.size(), step.rows.size()); }
 
 // float64 result of a head of a row, and what its roundings may add up to.
 struct Wanted {
@@ -261,7 +292,7 @@ BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_its_neighbours) {
     const Result together = run(step);
     BOOST_TEST(same_bits(together.query, run(step).query));
     BOOST_TEST((together.kv == run(step).kv));
-    const Result alone = run(step, 6, 1);
+    const Result alone = run(step, 6, 1, 1);
     const auto width = static_cast<std::ptrdiff_t>(layer.heads) * layer.head_dim;
     BOOST_TEST(std::equal(alone.query.begin() + 6 * width, alone.query.begin() + 7 * width,
                           together.query.begin() + 6 * width,
@@ -288,6 +319,24 @@ BOOST_AUTO_TEST_CASE(many_rows_give_the_bits_of_few) {
     const std::vector<__nv_bfloat16> last(
         many.query.end() - static_cast<std::ptrdiff_t>(few.query.size()), many.query.end());
     BOOST_TEST(same_bits(few.query, last));
+  }
+}
+
+// Blocks of sixteen rows write whole pages at once, wherever these begin among the rows.
+BOOST_AUTO_TEST_CASE(pages_that_a_step_fills_have_the_values_of_rows_by_themselves) {
+  for (const Layer& layer : {kSliding, kFull}) {
+    for (const KvFormat format : {KvFormat::kBf16, KvFormat::kFp8}) {
+      const Step any(layer, format);
+      for (const Step& step :
+           {any.filling({{0, 320}}), any.filling({{0, 100}, {5, 60}, {4096, 16}, {99999, 130}}),
+            any.filling({{3, 17}, {0, 15}, {31, 250}})}) {
+        const Result many = run(step);
+        const Result few = run(step, 0, step.rows.size(), 100);
+        BOOST_TEST((many.kv == few.kv));
+        BOOST_TEST(same_bits(many.query, few.query));
+        expect_all(step, many);
+      }
+    }
   }
 }
 
