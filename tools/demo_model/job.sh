@@ -7,9 +7,9 @@
 # CARRIED holds what `pack` packed (A and B together, D any time later); RUN is made; RUN/out/checkpoint
 # is what comes of it. Every two minutes RUN/out/keep gets the same in int8 (24 MB): let every call bring that back.
 # In the last EVALUATE_S seconds the best of several means of weights is chosen (RUN/out/candidates has
-# all in int8), and RUN/out/eval gets what it says of the evaluation sets.
-# Training starts from CARRIED/demo-model, or from assets/demo-model once that is there. Where SCENES exists, it is a
-# folder of make-pictures, and SCENES/made says that it is whole.
+# all in bfloat16), and RUN/out/eval gets what it says of the evaluation sets.
+# Training goes on from the shards in CARRIED/start, or starts from CARRIED/demo-model, or from assets/demo-model once
+# that is there. Where SCENES exists, it is a folder of make-pictures, and SCENES/made says that it is whole.
 CARRIED=$(realpath "$1") RUN=$2 ORIGIN=$PWD
 SPEECH_S=${SPEECH_S:-450} FIRST_S=${FIRST_S:-100} PICTURE_S=${PICTURE_S:-80} GPUS=${GPUS:-1}
 LAST_S=${LAST_S:-$SPEECH_S} TRAIN_S=${TRAIN_S:-$((FIRST_S - 8))}
@@ -60,11 +60,14 @@ else
   (nice -n 10 python3 -m tools.demo_model --config "$CONFIG" --work work make-pictures --out scenes \
     --seconds "$PICTURE_S" --processes "$PICTURE_PROCESSES" --number 5000) > pictures.log 2>&1 & FIRST+=" $!"
 fi
-START=$CARRIED/demo-model
-[ -e "$START" ] || START=$ORIGIN/assets/demo-model
-until [ -e "$START/model.safetensors" ]; do sleep 1; done
-mkdir -p start-hf; cp "$START"/*.json "$START/model.safetensors" start-hf/
-made grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
+if [ -e "$CARRIED/start/state.json" ]; then cp -r "$CARRIED/start" start     # shards of a run that was cut off
+else
+  START=$CARRIED/demo-model
+  [ -e "$START" ] || START=$ORIGIN/assets/demo-model
+  until [ -e "$START/model.safetensors" ]; do sleep 1; done
+  mkdir -p start-hf; cp "$START"/*.json "$START/model.safetensors" start-hf/
+  made grow start-hf --out start --letters "$CARRIED/letters.safetensors" || exit 1
+fi
 some() { ls speech/kokoro-*/index.npz speech/background-*/index.npz speech/person/index.npz > /dev/null 2>&1; }
 ready() { some && [ "$(grep -c '^background' speech.log)" -ge "$(ls -d speech/background-* | wc -l)" ]; }   # read once
 until { [ $(($(date +%s) - BEGUN)) -ge "$TRAIN_S" ] && [ -z "$(running $FIRST)" ] && ready; } ||
