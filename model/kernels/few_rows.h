@@ -8,6 +8,7 @@
 
 #include "model/kernels/matrix.h"
 #include "model/kernels/matrix_products.h"
+#include "model/kernels/normed_rows.h"
 
 namespace captiond::kernels {
 
@@ -24,7 +25,25 @@ struct FewRows {
   const __nv_bfloat16* x = nullptr;  // [rows, in], 16-byte aligned
   int rows = 0;
   int blocks = 0;
+  // The kernel in front takes long and hardly reads memory, as attention of few rows: up to
+  // kSplitRowsMax rows, all the weights that there is room for are asked for ahead of its end.
+  bool long_wait = false;
 };
+
+// Widest row of NormedRows.
+inline constexpr int kNormedWidthMax = 4096;
+
+// Most numbers of a row that square_slots() gives.
+inline constexpr int kSquareSlotsMax = 384;
+
+// Whether rows in front of a norm may be given to the product with this matrix.
+[[nodiscard]] bool takes_normed(const Matrix& w) noexcept;
+
+// Whether linear_few() leaves squares of its results.
+[[nodiscard]] bool leaves_squares(const Matrix& w) noexcept;
+
+// Numbers a row that it leaves there: a multiple of 4.
+[[nodiscard]] int square_slots(const Matrix& w, int blocks) noexcept;
 
 // Whether the kernels take this matrix: sizes above zero, `in` a multiple of 8 (kInt4: of 32),
 // 16-byte aligned, scales where the format has them.
@@ -34,6 +53,13 @@ struct FewRows {
 [[nodiscard]] cudaError_t linear_few(const Matrix& w, const FewRows& x, __nv_bfloat16* y,
                                      cudaStream_t stream) noexcept;
 
+// The same of up to kSplitRowsMax rows, and the sums of squares of what each warp wrote, to squares
+// [rows, square_slots(w, blocks)], zeroed once before its first use.
+[[nodiscard]] cudaError_t linear_few(const Matrix& w, const FewRows& x, __nv_bfloat16* y,
+                                     float* squares, cudaStream_t stream) noexcept;
+[[nodiscard]] cudaError_t linear_few(const Matrix& w, const NormedRows& x, int rows, int blocks,
+                                     __nv_bfloat16* y, cudaStream_t stream) noexcept;
+
 // y [rows, out] float32 = softcap * tanh(sum / softcap), or the sum when softcap is 0.
 [[nodiscard]] cudaError_t linear_few(const Matrix& w, const FewRows& x, float* y, float softcap,
                                      cudaStream_t stream) noexcept;
@@ -41,6 +67,8 @@ struct FewRows {
 // h [rows, out / 2]: see MatrixProducts::gate_up().
 [[nodiscard]] cudaError_t gate_up_few(const Matrix& w, const FewRows& x, __nv_bfloat16* h,
                                       cudaStream_t stream) noexcept;
+[[nodiscard]] cudaError_t gate_up_few(const Matrix& w, const NormedRows& x, int rows, int blocks,
+                                      __nv_bfloat16* h, cudaStream_t stream) noexcept;
 
 // Bytes of `scratch` below for at most `blocks` blocks. Zeroed before its first use; a call leaves
 // it fit for the next.

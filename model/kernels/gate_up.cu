@@ -12,4 +12,10 @@ cudaError_t gate_up_few(const Matrix& w, const FewRows& x, __nv_bfloat16* h,
   return launch_few(w, x, GateUpTail{h, w.out / 2, x.rows}, stream);
 }
 
+cudaError_t gate_up_few(const Matrix& w, const NormedRows& x, int rows, int blocks,
+                        __nv_bfloat16* h, cudaStream_t stream) noexcept {
+  if (h == nullptr) return cudaErrorInvalidValue;
+  return launch_normed(w, x, rows, blocks, GateUpTail{h, w.out / 2, rows}, stream);
+}
+
 }  // namespace captiond::kernels

@@ -294,6 +294,37 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, float* y, i
   head_logits({.embedding = w}, x, y, rows, workspace, stream);
 }
 
+bool MatrixProducts::makes_norms(const Matrix& before, const Matrix& behind) {
+  return leaves_squares(before) && takes_normed(behind) && before.out == behind.in;
+}
+
+int MatrixProducts::square_slots(const Matrix& w) const {
+  return kernels::square_slots(w, state_->blocks);
+}
+
+void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y,
+                            float* squares, int rows, bool behind_attention, cudaStream_t stream) {
+  check_matrix(w, rows);
+  FewRows few = state_->few(w, x, 0, rows);
+  few.long_wait = behind_attention;
+  check_cuda(linear_few(w, few, y, squares, stream),
+             "The product of " + shape_of(w, rows) + " with squares");
+}
+
+void MatrixProducts::linear(const Matrix& w, const NormedRows& x, __nv_bfloat16* y, int rows,
+                            cudaStream_t stream) {
+  check_matrix(w, rows);
+  check_cuda(linear_few(w, x, rows, state_->blocks, y, stream),
+             "Norm and product of " + shape_of(w, rows));
+}
+
+void MatrixProducts::gate_up(const Matrix& w, const NormedRows& x, __nv_bfloat16* h, int rows,
+                             cudaStream_t stream) {
+  check_matrix(w, rows);
+  check_cuda(gate_up_few(w, x, rows, state_->blocks, h, stream),
+             "Norm, gate and up of " + shape_of(w, rows));
+}
+
 void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h, int rows,
                              ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/kernels/matrix.h"
+#include "model/kernels/normed_rows.h"
 #include "model/kernels/row_packing.h"
 
 namespace captiond::kernels {
@@ -100,6 +101,25 @@ class MatrixProducts {
               ProductWorkspace workspace, cudaStream_t stream);
   void linear(const Matrix& w, const __nv_bfloat16* x, float* y, int rows,
               ProductWorkspace workspace, cudaStream_t stream);
+
+  // Whether the norms between products are made by them: `before` leaves the squares of what it
+  // writes, and `behind` takes rows in front of a norm. For up to kNormedRowsMax rows. What comes
+  // out has other bits than with norms as kernels, in kBf16 too: x is rounded in front of the
+  // second norm's factor, not behind it (normed_rows.h).
+  static constexpr int kNormedRowsMax = 4;
+  static bool makes_norms(const Matrix& before, const Matrix& behind);
+  // Numbers a row that a product leaves, of float32.
+  int square_slots(const Matrix& w) const;
+
+  // linear() that leaves them in squares [rows, square_slots(w)], zeroed once before its first use
+  // (`behind_attention`: the kernel in front hardly reads memory, so weights are asked for before
+  // it has ended); and linear() and gate_up() of rows in front of a norm.
+  void linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, float* squares, int rows,
+              bool behind_attention, cudaStream_t stream);
+  void linear(const Matrix& w, const NormedRows& x, __nv_bfloat16* y, int rows,
+              cudaStream_t stream);
+  void gate_up(const Matrix& w, const NormedRows& x, __nv_bfloat16* h, int rows,
+               cudaStream_t stream);
 
   // h[r, j] = gelu_tanh(gate[r, j]) * up[r, j]; x [rows, in], h [rows, out / 2]. Rounded to bf16
   // where transformers rounds: gate and up after their sums, the gelu, the product.

@@ -164,8 +164,16 @@ class SplitRows {
   __device__ __forceinline__ void put(int row, int eight, EightInputs part) const {
     // The same for a whole warp: sharers are half a warp or all of it.
     if (eight - static_cast<int>(threadIdx.x % 32) >= eights_) return;
-    float scale = 0.0F;
-    if constexpr (Input::kScaled) scale = find_scale<kSharers>(part) * Input::kFactor;
+    const float scale = scale_of(part);
+    store(row, eight, part, scale);
+  }
+  // The same in two steps: what neighbours find together, and what a thread stores.
+  static __device__ __forceinline__ float scale_of(EightInputs& part) {
+    if constexpr (Input::kScaled) return find_scale<kSharers>(part) * Input::kFactor;
+    return 0.0F;
+  }
+  __device__ __forceinline__ void store(int row, int eight, const EightInputs& part,
+                                        float scale) const {
     if (eight >= eights_) return;
     const int k = eight * 8;
     Input::store(pieces_ + (static_cast<std::size_t>(k / kSplitInputs) * rows_ + row) * kSplitPiece,
@@ -180,26 +188,47 @@ class SplitRows {
   const int eights_, rows_;
 };
 
-// Splits all rows of x; called by all threads of the block, which synchronises after it. Past the
-// cache of the multiprocessor, since a block reads x once.
-template <class Input>
-__device__ void split_rows(const StreamInput& input, char* pieces) {
+// Splits the eights from `first` on of a row of x, kAtOnce of a thread: all are asked for, then
+// between() is called, and the chains of all scales run beside each other. Past the cache of the
+// multiprocessor, since a block reads x once.
+template <int kAtOnce, class Input, class Between>
+__device__ __forceinline__ void split_batch(const SplitRows<Input>& split, const __nv_bfloat16* x,
+                                            int in, int row, int first, const Between& between) {
+  EightInputs part[kAtOnce];
+#pragma unroll
+  for (int i = 0; i < kAtOnce; ++i) {
+    const int k = (first + i * kSplitThreads) * 8;
+    part[i].raw = k < in ? __ldcg(reinterpret_cast<const uint4*>(x + k)) : uint4{0, 0, 0, 0};
+  }
+  between();
+  float scales[kAtOnce];
+#pragma unroll
+  for (int i = 0; i < kAtOnce; ++i) scales[i] = split.scale_of(part[i]);
+#pragma unroll
+  for (int i = 0; i < kAtOnce; ++i) split.store(row, first + i * kSplitThreads, part[i], scales[i]);
+}
+
+// Splits all rows of x; called by all threads of the block, which synchronises after it.
+template <class Input, class Between>
+__device__ __forceinline__ void split_rows(const StreamInput& input, char* pieces,
+                                           const Between& between) {
   constexpr int kAtOnce = 4;
   const SplitRows<Input> split(pieces, input.in, input.rows);
   const int thread = threadIdx.x;
+#pragma unroll 1
   for (int row = 0; row < input.rows; ++row) {
     const __nv_bfloat16* const x = input.x + static_cast<std::size_t>(row) * input.in;
-    for (int first = thread; first - thread < split.eights(); first += kSplitThreads * kAtOnce) {
-      EightInputs part[kAtOnce];
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int k = (first + i * kSplitThreads) * 8;
-        part[i].raw =
-            k < input.in ? __ldcg(reinterpret_cast<const uint4*>(x + k)) : uint4{0, 0, 0, 0};
-      }
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) split.put(row, first + i * kSplitThreads, part[i]);
+    const auto behind_first = [&] {
+      if (row == 0) between();
+    };
+    if (split.eights() <= kSplitThreads) {
+      split_batch<1>(split, x, input.in, row, thread, behind_first);
+      continue;
     }
+    for (int first = thread; first - thread < split.eights(); first += kSplitThreads * kAtOnce)
+      split_batch<kAtOnce>(split, x, input.in, row, first, [&] {
+        if (first == thread) behind_first();
+      });
   }
 }
 

@@ -16,7 +16,8 @@
 // of a step (other formats gain nothing or lose, bench_kernels, H200). A warp streams its part
 // through a ring of its own in shared memory, as weight_stream.cuh does, and the slices' sums are
 // added in their order. A row's bits depend neither on the other rows, nor on their number, nor on
-// the number of blocks.
+// the number of blocks; only where it makes norms (split_norm.cuh) do they depend on the blocks of
+// the product in front.
 //
 // One block takes a multiprocessor for itself: with room for the next product's beside it, whose
 // ring then fills while this one works, a step took 3.2 ms instead of 2.2 in int4 and 3.7 instead
@@ -30,6 +31,7 @@
 #include <iterator>
 
 #include "model/kernels/split_input.cuh"
+#include "model/kernels/split_norm.cuh"
 #include "model/kernels/split_products.cuh"
 
 namespace captiond::kernels {
@@ -180,17 +182,21 @@ struct SplitShared {
   static __host__ __device__ constexpr std::size_t input_at(int rows) {
     return sums_at() + 2 * sums(rows) * sizeof(float2);
   }
-  static constexpr std::size_t bytes(int in, int rows) {
-    return input_at(rows) + split_bytes<typename Products::Input>(in, rows);
+  // Where a source has what it shares.
+  static __host__ __device__ constexpr std::size_t norm_at(int in, int rows) {
+    return (input_at(rows) + split_bytes<typename Products::Input>(in, rows) + 15) / 16 * 16;
   }
+  static constexpr std::size_t bytes(int in, int rows) { return norm_at(in, rows); }
 };
 
 // Adds the slices' sums of a pass, times the scales of their rows, and hands the tail the quads
 // that weight_stream.cuh hands it: one thread for the rows g and g + 8 of a group and two rows of
 // x, of which the second may be beyond the last.
-template <class Weights, int kGroups, class Dealt, class Tail>
+template <class Weights, int kGroups, class Dealt, class Tail, class Source>
 __device__ __forceinline__ void add_slices(const float2* sums, const float* row_scales, int pass,
-                                           const Dealt& deal, int rows, Tail& tail) {
+                                           const Dealt& deal, const StreamInput& input, Tail& tail,
+                                           const Source& source, const float* norm_shared) {
+  const int rows = input.rows;
   const int group = threadIdx.x / 32, g = static_cast<int>(threadIdx.x) % 32 / 4;
   const int n = static_cast<int>(threadIdx.x) % 4 * 2;
   if (group >= kGroups || n >= rows) return;
@@ -208,13 +214,19 @@ __device__ __forceinline__ void add_slices(const float2* sums, const float* row_
     low = row_scales[group * 16 + g];
     high = row_scales[group * 16 + 8 + g];
   }
+  if constexpr (Source::kNormed) {
+    const float of_left = source.factor(input, norm_shared, n);
+    const float of_right = source.factor(input, norm_shared, n + next);
+    left = {left.x * of_left, left.y * of_left};
+    right = {right.x * of_right, right.y * of_right};
+  }
   tail.take(0, deal.row(pass, group, 0, g), deal.row(pass, group, 1, g), n,
             {left.x * low, right.x * low, left.y * high, right.y * high});
 }
 
 // `Tail` as for stream_kernel().
-template <class Products, int kStages, int kGroups, class Tail>
-__device__ __forceinline__ void split_block(const StreamInput& input, Tail& tail) {
+template <class Products, int kStages, int kGroups, class Tail, class Source>
+__device__ __forceinline__ void split_block(const StreamInput& input, Tail& tail, Source& source) {
   extern __shared__ __align__(128) char shared[];
   using Weights = typename Products::Weights;
   using Input = typename Products::Input;
@@ -231,14 +243,20 @@ __device__ __forceinline__ void split_block(const StreamInput& input, Tail& tail
   // The last slice is never empty.
   Ring ring(input, deal, warp % kGroups, shared + warp * Ring::kBytes,
             slice == kSlices - 1 ? row_scales : nullptr, begin, end);
-  // The last stage later: requests for weights are in the way of those for x.
+  // The last stage right behind the requests for x, in whose way those for weights are: int4 gave
+  // 365 tokens/s so and 360 with it after x was split (bench_decode, one context of 1K, H200).
+  const int ahead = input.long_wait ? kStages : kStages - 1;
 #pragma unroll 1
-  for (int stage = 0; stage < kStages - 1; ++stage) ring.fetch(stage);
+  for (int stage = 0; stage < ahead; ++stage) ring.fetch(stage);
+  source.prepare(input);
   let_next_kernel_start();
   wait_for_previous_kernels();
   char* const pieces = shared + Memory::input_at(input.rows);
-  split_rows<Input>(input, pieces);
-  ring.fetch(kStages - 1);
+  auto* const norm_shared =
+      reinterpret_cast<float*>(shared + Memory::norm_at(input.in, input.rows));
+  source.template split<Input>(input, pieces, norm_shared, [&] {
+    if (ahead < kStages) ring.fetch(kStages - 1);
+  });
   __syncthreads();
 
   constexpr int kPieces = Products::Input::kShared / kSplitInputs;  // of a K-block
@@ -268,26 +286,26 @@ __device__ __forceinline__ void split_block(const StreamInput& input, Tail& tail
           sums.of_row[0], sums.of_row[std::size(sums.of_row) / 2]};
     __syncthreads();
     add_slices<Weights, kGroups>(buffer, row_scales + index % kScalePasses * kGroups * 16, index,
-                                 deal, input.rows, tail);
+                                 deal, input, tail, source, norm_shared);
   }
   __syncthreads();
   tail.finish(shared, input);
 }
 
-template <class Products, int kStages, int kGroups, class Tail>
+template <class Products, int kStages, int kGroups, class Tail, class Source>
 __global__ void __launch_bounds__(kSplitThreads, 1)
-    split_kernel(const StreamInput input, Tail tail) {
-  split_block<Products, kStages, kGroups>(input, tail);
+    split_kernel(const StreamInput input, Tail tail, Source source) {
+  split_block<Products, kStages, kGroups>(input, tail, source);
 }
 
 // With so many registers a block of the attention of one row (256 threads of 80) fits beside: int4
 // decoded 343.1 and 343.7 tokens/s without and 348.7 and 347.8 with them, runs in turns
 // (bench_decode, one context of 1K, H200). fp8 lost by it.
 inline constexpr int kSplitFewRegisters = 88;
-template <class Products, int kStages, int kGroups, class Tail>
+template <class Products, int kStages, int kGroups, class Tail, class Source>
 __global__ void __maxnreg__(kSplitFewRegisters)
-    split_kernel_of_few_registers(const StreamInput input, Tail tail) {
-  split_block<Products, kStages, kGroups>(input, tail);
+    split_kernel_of_few_registers(const StreamInput input, Tail tail, Source source) {
+  split_block<Products, kStages, kGroups>(input, tail, source);
 }
 
 // Whether x of up to kSplitRowsMax rows fits into a block's shared memory, with a stage less of the
@@ -301,36 +319,49 @@ constexpr bool splits(int in) {
              in, kSplitRowsMax) <= kSharedOfBlock;
 }
 
-template <class Products, int kStages, int kGroups, class Tail>
-[[nodiscard]] cudaError_t launch_stages(const StreamInput& input, const Tail& tail, int blocks_max,
+template <class Products, int kStages, int kGroups, class Tail, class Source>
+[[nodiscard]] cudaError_t launch_stages(const StreamInput& input, const Tail& tail,
+                                        const Source& source, int blocks_max,
                                         cudaStream_t stream) noexcept {
   const int items = Tail::kPaired ? input.out / 2 : input.out;
   const LaunchShape shape{
       .blocks = dim3(static_cast<unsigned>(std::min(blocks_max, items))),
       .threads = dim3(kSplitThreads),
-      .shared_bytes = SplitShared<Products, kStages, kGroups>::bytes(input.in, input.rows)};
+      .shared_bytes = SplitShared<Products, kStages, kGroups>::bytes(input.in, input.rows) +
+                      Source::kSharedBytes};
   if constexpr (Products::kFewRegisters)
-    return launch(split_kernel_of_few_registers<Products, kStages, kGroups, Tail>, shape, stream,
-                  input, tail);
+    return launch(split_kernel_of_few_registers<Products, kStages, kGroups, Tail, Source>, shape,
+                  stream, input, tail, source);
   else
-    return launch(split_kernel<Products, kStages, kGroups, Tail>, shape, stream, input, tail);
+    return launch(split_kernel<Products, kStages, kGroups, Tail, Source>, shape, stream, input,
+                  tail, source);
 }
 
-template <class Products, int kGroups, class Tail>
-[[nodiscard]] cudaError_t launch_groups(const StreamInput& input, const Tail& tail, int blocks_max,
+template <class Products, int kGroups, class Tail, class Source>
+[[nodiscard]] cudaError_t launch_groups(const StreamInput& input, const Tail& tail,
+                                        const Source& source, int blocks_max,
                                         cudaStream_t stream) noexcept {
   constexpr int kStages = Products::kStages;
-  if (SplitShared<Products, kStages, kGroups>::bytes(input.in, input.rows) <= kSharedOfBlock)
-    return launch_stages<Products, kStages, kGroups>(input, tail, blocks_max, stream);
-  return launch_stages<Products, kStagesLeast<Products>, kGroups>(input, tail, blocks_max, stream);
+  if (SplitShared<Products, kStages, kGroups>::bytes(input.in, input.rows) + Source::kSharedBytes <=
+      kSharedOfBlock)
+    return launch_stages<Products, kStages, kGroups>(input, tail, source, blocks_max, stream);
+  return launch_stages<Products, kStagesLeast<Products>, kGroups>(input, tail, source, blocks_max,
+                                                                  stream);
 }
 
-template <class Products, class Tail>
+template <class Products, class Tail, class Source = PlainSource>
 [[nodiscard]] cudaError_t launch_split(const StreamInput& input, const Tail& tail, int blocks_max,
-                                       cudaStream_t stream) noexcept {
+                                       cudaStream_t stream, const Source& source = {}) noexcept {
   if (input.out >= kSplitWideOut)
-    return launch_groups<Products, Products::kGroupsOfWide>(input, tail, blocks_max, stream);
-  return launch_groups<Products, kSplitGroups>(input, tail, blocks_max, stream);
+    return launch_groups<Products, Products::kGroupsOfWide>(input, tail, source, blocks_max,
+                                                            stream);
+  return launch_groups<Products, kSplitGroups>(input, tail, source, blocks_max, stream);
+}
+
+// The groups of a pass of the kernel for a matrix, and its blocks.
+template <class Products>
+int groups_of(int out) {
+  return out >= kSplitWideOut ? Products::kGroupsOfWide : kSplitGroups;
 }
 
 }  // namespace captiond::kernels

@@ -48,6 +48,8 @@ struct StreamInput {
   int out = 0;
   int in = 0;
   int rows = 0;
+  // The kernel in front takes long and hardly reads memory (split_stream.cuh).
+  bool long_wait = false;
 };
 
 __device__ __forceinline__ void copy_16_bytes(void* shared, const void* global, bool inside) {
