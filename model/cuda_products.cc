@@ -49,6 +49,25 @@ void CudaProducts::gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __n
                      stream_);
 }
 
+std::size_t CudaProducts::square_slots(const kernels::Matrix& w) const {
+  return static_cast<std::size_t>(products_->square_slots(w));
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y,
+                          float* squares, std::size_t rows, bool behind_attention) const {
+  products_->linear(w, x, y, squares, static_cast<int>(rows), behind_attention, stream_);
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const kernels::NormedRows& x, __nv_bfloat16* y,
+                          std::size_t rows) const {
+  products_->linear(w, x, y, static_cast<int>(rows), stream_);
+}
+
+void CudaProducts::gate_up(const kernels::Matrix& w, const kernels::NormedRows& x, __nv_bfloat16* h,
+                           std::size_t rows) const {
+  products_->gate_up(w, x, h, static_cast<int>(rows), stream_);
+}
+
 void CudaProducts::feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
                                 const __nv_bfloat16* x, __nv_bfloat16* h, __nv_bfloat16* y,
                                 std::size_t rows) const {

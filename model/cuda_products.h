@@ -16,6 +16,7 @@ namespace kernels {
 struct GreedyChoice;
 struct Head;
 class MatrixProducts;
+struct NormedRows;
 struct PackedRows;
 struct ProductShape;
 }  // namespace kernels
@@ -43,6 +44,16 @@ class CudaProducts {
               std::size_t rows) const;
   void gate_up(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* h,
                std::size_t rows) const;
+
+  // Norms made by products: see kernels::MatrixProducts::makes_norms().
+  std::size_t square_slots(const kernels::Matrix& w) const;
+  void linear(const kernels::Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, float* squares,
+              std::size_t rows, bool behind_attention) const;
+  void linear(const kernels::Matrix& w, const kernels::NormedRows& x, __nv_bfloat16* y,
+              std::size_t rows) const;
+  void gate_up(const kernels::Matrix& w, const kernels::NormedRows& x, __nv_bfloat16* h,
+               std::size_t rows) const;
+
   void feed_forward(const kernels::Matrix& up, const kernels::Matrix& down, const __nv_bfloat16* x,
                     __nv_bfloat16* h, __nv_bfloat16* y, std::size_t rows) const;
   void feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
