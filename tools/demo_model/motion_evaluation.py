@@ -5,12 +5,11 @@ the whole sentence three things are compared: the kind of change, the kind with 
 closer, above, become four), and the things told. Intervals are Wilson's, 95 %."""
 
 import pathlib
-import random
 import time
 
 import numpy
 
-from . import drawing, motion, patches, prompt, scene_evaluation, scenes, sprites, videos
+from . import motion, patches, prompt, scene_evaluation, scenes, sprites, videos
 
 SEED = 43
 FACETS = (scene_evaluation.WHOLE, "kind of change", "kind and way", "things")
@@ -18,11 +17,8 @@ FACETS = (scene_evaluation.WHOLE, "kind of change", "kind and way", "things")
 
 def questions(sprite_file, styles, number, seed=SEED):
     """Held-out videos: every kind as often as the others. None of our own shapes in the unseen style."""
-    painter, chooser = videos.Painter(sprite_file, "held", styles), random.Random(seed)
-    if sprites.UNSEEN_STYLE in styles:
-        painter.vocabulary.coloured = [word for word in painter.vocabulary.coloured if word not in drawing.SHAPES]
-    kinds = list(motion.KINDS)
-    return [painter.make(chooser, kind=kinds[place % len(kinds)]) for place in range(number)]
+    painter = videos.Painter(sprite_file, "held", styles)
+    return scene_evaluation.painted(painter, list(motion.KINDS), styles, number, seed)
 
 
 def compare(reader, wanted, found):
@@ -54,17 +50,6 @@ class Describer(scene_evaluation.Describer):
         return {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
 
 
-def summary(title, results):
-    """Lines of a table for the compare() results of many videos."""
-    lines = []
-    for name in FACETS:
-        hits, number = sum(result[name] for result in results), len(results)
-        low, high = scene_evaluation.interval(hits, number)
-        lines.append(f"{title:24} {name:16} {100 * hits / number:5.1f} %  [{100 * low:.1f}, {100 * high:.1f}]  "
-                     f"{hits} of {number}")
-    return lines
-
-
 def report(model, sprite_file, seen=210, unseen=105, out=None, device="cpu"):
     """Prints the tables; `out` gets every sentence."""
     started, reader = time.time(), motion.Reader(scenes.Vocabulary())
@@ -74,11 +59,7 @@ def report(model, sprite_file, seen=210, unseen=105, out=None, device="cpu"):
         shown = questions(sprite_file, styles, number)
         found = describer.describe(shown)
         results = [compare(reader, scene.text, sentence) for scene, sentence in zip(shown, found)]
-        print("\n".join(summary(title, results)), flush=True)
-        for kind in motion.KINDS:
-            part = [result for scene, result in zip(shown, results) if scene.kind == kind]
-            print("  " + summary(f"kind {kind}", part)[2], flush=True)
-        log += [f"{title}\t{scene.kind}\t{scene.text}\t{sentence}" for scene, sentence in zip(shown, found)]
+        log += scene_evaluation.tell(title, shown, found, results, motion.KINDS, FACETS, FACETS[2])
     print(f"motion in {time.time() - started:.0f} s of wall time")
     if out:
         pathlib.Path(out).write_text("\n".join(log) + "\n", encoding="utf-8")

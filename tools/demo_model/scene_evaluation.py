@@ -27,11 +27,15 @@ def questions(sprite_file, styles, number, seed=SEED):
     """Held-out scenes: every kind as often as the others, grids as in training.
 
     Our own shapes look the same in every style, so there are none of them in the unseen one."""
-    painter, chooser = pictures.Painter(sprite_file, "held", styles), random.Random(seed)
+    return painted(pictures.Painter(sprite_file, "held", styles), list(scenes.KINDS), styles, number, seed)
+
+
+def painted(painter, kinds, styles, number, seed):
+    """So many scenes or videos of a painter, the kinds in turn."""
+    chooser = random.Random(seed)
     if sprites.UNSEEN_STYLE in styles:
         coloured = painter.vocabulary.coloured
         painter.vocabulary.coloured = [word for word in coloured if word not in drawing.SHAPES]
-    kinds = list(scenes.KINDS)
     return [painter.make(chooser, kind=kinds[place % len(kinds)]) for place in range(number)]
 
 
@@ -68,10 +72,10 @@ def interval(hits, number):
     return (middle - reach) / (1 + z * z / number), (middle + reach) / (1 + z * z / number)
 
 
-def summary(title, results):
-    """Lines of a table for the compare() results of many scenes."""
+def summary(title, results, names=(WHOLE, *FACETS)):
+    """Lines of a table for the compare() results of many scenes or videos; names: the facets, in order."""
     lines = []
-    for name in (WHOLE, *FACETS):
+    for name in names:
         counted = [result[name] for result in results if name in result]
         if not counted:
             continue
@@ -79,6 +83,15 @@ def summary(title, results):
         lines.append(f"{title:24} {name:16} {100 * sum(counted) / len(counted):5.1f} %  "
                      f"[{100 * low:.1f}, {100 * high:.1f}]  {sum(counted)} of {len(counted)}")
     return lines
+
+
+def tell(title, shown, found, results, kinds, names=(WHOLE, *FACETS), of_kind=WHOLE):
+    """Prints the tables of one set, of each kind the facet `of_kind` alone; a line for each sentence found."""
+    print("\n".join(summary(title, results, names)), flush=True)
+    for kind in kinds:
+        part = [result for scene, result in zip(shown, results) if scene.kind == kind]
+        print("  " + summary(f"kind {kind}", part, (of_kind,))[0], flush=True)
+    return [f"{title}\t{scene.kind}\t{scene.text}\t{sentence}" for scene, sentence in zip(shown, found)]
 
 
 class Describer:
@@ -170,11 +183,7 @@ def report(model, sprite_file, seen=200, unseen=100, out=None, probe=None, probe
         shown = questions(sprite_file, styles, number)
         found = describer.describe(shown)
         results = [compare(reader, scene.text, sentence) for scene, sentence in zip(shown, found)]
-        print("\n".join(summary(title, results)), flush=True)
-        for kind in scenes.KINDS:
-            part = [result for scene, result in zip(shown, results) if scene.kind == kind]
-            print("  " + summary(f"kind {kind}", part)[0], flush=True)
-        log += [f"{title}\t{scene.kind}\t{scene.text}\t{sentence}" for scene, sentence in zip(shown, found)]
+        log += tell(title, shown, found, results, scenes.KINDS)
         if probe:
             theirs = ProbeDescriber(probe, model).describe(shown[:probed])
             differing = [pair for pair in zip(found, theirs) if pair[0] != pair[1]]
