@@ -142,6 +142,16 @@ std::vector<Bounded> product_of(const Front& front, const MatrixCase& w, const V
   return sums;
 }
 
+// The product with w behind the norm, and the rows that the norm leaves.
+void expect_product(const Front& front, const MatrixCase& w, bool scaled) {
+  const DeviceArray<__nv_bfloat16> y(front.count(w.matrix.out));
+  require(linear_few(w.matrix, front.normed(scaled), front.rows, kBlocks, y.data(), nullptr));
+  const Values hidden = front.after.download();
+  expect_hidden(front, hidden, scaled);
+  BOOST_TEST(within(widened(y.download()), rounded_to_bf16(product_of(front, w, hidden)),
+                    front.name() + ", product"));
+}
+
 double gelu(double x) {
   constexpr double kRoot = 0.7978845608028654;  // sqrt(2 / π)
   return 0.5 * x * (1.0 + std::tanh(kRoot * (x + 0.044715 * x * x * x)));
@@ -155,13 +165,7 @@ BOOST_AUTO_TEST_CASE(a_product_behind_a_norm_is_that_of_the_normed_rows) {
       for (const bool scaled : {false, true}) {
         const Front front(format, rows, 3840, 512);
         expect_squares(front);
-        const MatrixCase w(format, 776, front.width, 7);
-        const DeviceArray<__nv_bfloat16> y(front.count(w.matrix.out));
-        require(linear_few(w.matrix, front.normed(scaled), rows, kBlocks, y.data(), nullptr));
-        const Values hidden = front.after.download();
-        expect_hidden(front, hidden, scaled);
-        BOOST_TEST(within(widened(y.download()), rounded_to_bf16(product_of(front, w, hidden)),
-                          front.name() + ", product"));
+        expect_product(front, MatrixCase(format, 776, front.width, 7), scaled);
       }
 }
 
@@ -170,13 +174,7 @@ BOOST_AUTO_TEST_CASE(widths_that_leave_threads_and_blocks_idle) {
     for (const int width : {32, 256, 1056, kNormedWidthMax}) {
       const Front front(format, 2, width, 96);
       expect_squares(front);
-      const MatrixCase w(format, 40, width, 7);
-      const DeviceArray<__nv_bfloat16> y(front.count(w.matrix.out));
-      require(linear_few(w.matrix, front.normed(true), 2, kBlocks, y.data(), nullptr));
-      const Values hidden = front.after.download();
-      expect_hidden(front, hidden, true);
-      BOOST_TEST(within(widened(y.download()), rounded_to_bf16(product_of(front, w, hidden)),
-                        front.name() + ", product"));
+      expect_product(front, MatrixCase(format, 40, width, 7), true);
     }
 }
 
