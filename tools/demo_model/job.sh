@@ -42,7 +42,7 @@ import numpy
 for name, styles in numpy.load("work/voices16.npz").items():
     styles.astype(numpy.float32).tofile(f"work/kokoro/voices/{name}.bin")
 END
-CONFIG=${CONFIG:-tools/demo_model/fifth.yaml}
+CONFIG=${CONFIG:-tools/demo_model/sixth.yaml}
 made() { python3 -m tools.demo_model --config "$CONFIG" --work work "$@"; }
 DEVICES=${DEVICES:-$(for gpu in $(seq 0 $((GPUS - 1))); do echo "cuda:$gpu"; done)}
 export TORCHINDUCTOR_CACHE_DIR=$RUN/inductor      # what compiling the layers once leaves there is used by training

@@ -18,7 +18,7 @@ import re
 
 from . import scenes, sentences
 
-KINDS = {"shift": 0.26, "pass": 0.16, "size": 0.14, "appear": 0.12, "vanish": 0.08, "count": 0.1, "still": 0.14}
+KINDS = {"shift": 0.22, "pass": 0.15, "size": 0.12, "appear": 0.11, "vanish": 0.08, "count": 0.1, "still": 0.22}
 DIRECTIONS = {"to the left": (-1, 0), "to the right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SIZES = {"comes closer": (0.3, 0.75), "moves away": (0.75, 0.3)}     # share of the shorter side, first and last
 NOTHING = "Nothing moves: "
