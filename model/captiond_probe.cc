@@ -30,6 +30,7 @@ struct Arguments {
   std::filesystem::path prompt;
   std::filesystem::path out;
   std::size_t generate = 0;
+  bool apart = false;
 };
 
 void describe(CLI::App& app, Arguments& arguments) {
@@ -60,6 +61,9 @@ void describe(CLI::App& app, Arguments& arguments) {
                  "full-bidirectional (default, as transformers' forward) or full-causal")
       ->transform(CLI::CheckedTransformer(masks));
   app.add_option("--generate", arguments.generate, "greedy tokens to add, 0 (default) for none");
+  app.add_flag(
+      "--apart", arguments.apart,
+      "each part of the prompt in a step of its own; by default all in as few as there may be");
 }
 
 void write(const Arguments& arguments, const std::vector<std::int64_t>& tokens,
@@ -98,6 +102,7 @@ void run(const Arguments& arguments, Engine& engine, const ProbePrompt& prompt) 
       });
   for (const ProbePrompt::Part& part : prompt.parts) {
     std::visit([&](const auto& rows) { context->append(rows); }, part);
+    if (arguments.apart) context->flush().get();
   }
   context->flush().get();
   std::vector<std::int64_t> tokens(prompt.tokens.begin(), prompt.tokens.end());

@@ -2,13 +2,14 @@
 
 Usage: python3 bench/peers/compare_logits.py prompt LOGITS.safetensors PROMPT.json
        python3 bench/peers/compare_logits.py compare LOGITS.safetensors PROBE.safetensors
-The first form writes the prompt of transformers_decode.py --logits for captiond-probe --prompt; the
-second prints how far captiond and four evaluations of transformers in bfloat16 are from transformers
-in float32 and from each other: eager and sdpa attention, a token a pass ("one by one", other
-products), and with norms and feed-forward compiled (other roundings between the products). It
-fails (exit code 1) when captiond is further from float32 than 1.1 times what eager is, or further
-from eager than 1.1 times the furthest of the other evaluations, or anything is NaN. Eager and sdpa
-share every product and norm, so that their distance from each other says little about a third way's.
+The first form writes the prompt of transformers_decode.py --logits for captiond-probe --prompt, an id
+a part, so that --apart computes it a row a step, as decoding does. The second prints how far
+captiond and four evaluations of transformers in bfloat16 are from transformers in float32 and from
+each other: eager and sdpa attention, a token a pass ("one by one", other products), and with norms
+and feed-forward compiled (other roundings between the products). It fails (exit code 1) when
+captiond is further from float32 than 1.1 times what eager is, or further from eager than 1.1 times
+the furthest of the other evaluations, or anything is NaN. Eager and sdpa share every product and
+norm, so that their distance from each other says little about a third way's.
 """
 
 import itertools
@@ -52,7 +53,7 @@ def main():
     if sys.argv[1] == "prompt":
         ids = load_file(sys.argv[2])["ids"].tolist()
         with open(sys.argv[3], "w") as out:
-            json.dump({"parts": [{"ids": ids}]}, out)
+            json.dump({"parts": [{"ids": [one]} for one in ids]}, out)
     elif not compare(load_file(sys.argv[2]), load_file(sys.argv[3])):
         sys.exit("captiond is further from float32, or from eager, than transformers' own ways are")
 

@@ -7,8 +7,9 @@ Decoding is timed without generate()'s own overhead: one forward pass and one ar
 synchronisation at the end only. --graph also times one context with a static cache in one CUDA
 graph, --parts the same with norms and feed-forward compiled, --compile with all of the step
 compiled, which takes minutes; each is given up after so many seconds. Masks are made by hand and
-the softcap is left out there, to the peer's advantage. With --logits a prompt's logits in bfloat16, evaluated in several ways, and
-in float32 on the CPU (48 GB of memory) are written for bench/peers/compare_logits.py.
+the softcap is left out there, to the peer's advantage. With --logits a prompt's logits in bfloat16,
+evaluated in several ways, and in float32 (48 GB of memory more) are written for
+bench/peers/compare_logits.py.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def prefill_tokens_per_s(model, length):
 
 
 @torch.inference_mode()
-def decode_tokens_per_s(model, step, batch, context):
+def decode_tokens_per_s(model, step, batch, context, lock=""):
     """Rate of all rows together."""
     output = model(input_ids=prompt(model, batch, context), use_cache=True, logits_to_keep=1)
     cache = output.past_key_values
@@ -66,8 +67,9 @@ def decode_tokens_per_s(model, step, batch, context):
             out = step(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1)
             token = out.logits[:, -1].argmax(-1, keepdim=True)
 
-    run(5)
-    return batch * DECODED / seconds_of(lambda: run(DECODED))
+    with alone(lock):
+        run(5)
+        return batch * DECODED / seconds_of(lambda: run(DECODED))
 
 
 class StaticDecode:
@@ -177,9 +179,10 @@ def logits_one_by_one(model, ids):
 def write_logits(model, folder, file):
     """Leaves parts of the model compiled. Only eager and sdpa share every product and norm."""
     ids = prompt(model, 1, PROMPT, seed=7)
-    wide = load(folder, torch.float32, "cpu")
+    wide = load(folder, torch.float32, model.device)
     tensors = {"ids": ids[0].cpu(),
-               "float32": wide(input_ids=ids.cpu(), use_cache=False).logits[0].contiguous()}
+               "float32": wide(input_ids=ids, use_cache=False).logits[0].cpu().contiguous()}
+    del wide
     for attention in ("eager", "sdpa"):
         model.set_attn_implementation(attention)
         logits = model(input_ids=ids, use_cache=False).logits[0].float()
@@ -200,7 +203,7 @@ def main():
     parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS)
     for what in ("graph", "parts", "compile"):
         parser.add_argument(f"--{what}", type=int, default=0, metavar="SECONDS")
-    parser.add_argument("--lock", default="", help="a file to lock while --graph … are timed")
+    parser.add_argument("--lock", default="", help="a file to lock while decoding is timed")
     parser.add_argument("--device", default="cuda")
     arguments = parser.parse_args()
     began = time.time()
@@ -211,7 +214,7 @@ def main():
         decode_tokens_per_s(model, model, 1, 64)  # warm-up
         for context in CONTEXTS:
             for batch in arguments.batches:
-                rate = decode_tokens_per_s(model, model, batch, context)
+                rate = decode_tokens_per_s(model, model, batch, context, arguments.lock)
                 result["decode"].append({"batch": batch, "context": context, "tokens_per_s": rate})
                 print(f"decode, batch {batch}, context {context}: {rate:.1f} tokens/s", flush=True)
         for length in arguments.lengths:

@@ -104,6 +104,20 @@ BOOST_AUTO_TEST_CASE(logits_and_tokens_equal_those_of_transformers) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(parts_in_steps_of_their_own_give_the_same_logits) {
+  write_prompt("apart.json", R"({"parts": [{"ids": [2]}, {"ids": [5]}, {"image": "rgb.png"}, )"
+                             R"({"ids": [6, 7]}, {"audio": "speech.wav"}, {"ids": [8]}]})");
+  const std::string arguments = prompt_arguments(kPrompt / "apart.json");
+  const Outcome together = probe(arguments);
+  const Outcome apart = probe(arguments + " --apart");
+  BOOST_TEST_REQUIRE(together.code == 0, together.errors);
+  BOOST_TEST_REQUIRE(apart.code == 0, apart.errors);
+  BOOST_TEST(relative_difference(tensor<float>(apart.out, "logits"),
+                                 tensor<float>(together.out, "logits")) <= 1e-4);
+  BOOST_TEST(tensor<std::int64_t>(apart.out, "tokens") ==
+             tensor<std::int64_t>(together.out, "tokens"));
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_start_is_said_in_one_sentence_with_code_2) {
   refused("--model /nonexistent --prompt x.json", "/nonexistent");
   refused("--prompt x.json", "--model");
