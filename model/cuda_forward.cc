@@ -16,6 +16,7 @@
 
 #include "model/bfloat16.h"
 #include "model/check.h"
+#include "model/cuda_arrivals.h"
 #include "model/cuda_clock.h"
 #include "model/cuda_graph.h"
 #include "model/cuda_kv_storage.h"
@@ -25,6 +26,7 @@
 #include "model/cuda_outputs.h"
 #include "model/cuda_picture_patcher.h"
 #include "model/cuda_products.h"
+#include "model/cuda_rotation.h"
 #include "model/cuda_seam.h"
 #include "model/cuda_step.h"
 #include "model/cuda_weights.h"
@@ -56,12 +58,6 @@ constexpr std::size_t kFusedRowsMax = 2;
 // Rows that a picture alone may have beyond step_rows_max.
 constexpr std::size_t kPictureRowsMax = VisionPatches::kPatchesMax;
 
-std::size_t index_of(KvGroup group) { return static_cast<std::size_t>(group); }
-
-LayerType type_of(KvGroup group) {
-  return group == KvGroup::kSliding ? LayerType::kSliding : LayerType::kFull;
-}
-
 kernels::MatrixFormat format_of(WeightFormat format) {
   switch (format) {
     case WeightFormat::kBf16:
@@ -77,23 +73,6 @@ kernels::MatrixFormat format_of(WeightFormat format) {
   return kernels::MatrixFormat::kBf16;
 }
 
-// Rotary embedding of one layer type: reference model.md 1 and TextConfig.
-DeviceMemory inverse_frequencies(const AttentionConfig& attention) {
-  const RopeConfig& rope = attention.rope;
-  std::vector<float> frequencies;
-  for (std::int64_t i = 0; i < rope.rotary_pairs; ++i) {
-    // In float32 throughout, as transformers computes it.
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(attention.head_dim);
-    const float power = std::pow(static_cast<float>(rope.theta), exponent);
-    frequencies.push_back(1.0F / power / static_cast<float>(rope.factor));
-  }
-  const std::size_t bytes = frequencies.size() * sizeof(float);
-  DeviceMemory memory(std::max<std::size_t>(bytes, sizeof(float)), "the rotary frequencies");
-  kernels::check_cuda(cudaMemcpy(memory.data(), frequencies.data(), bytes, cudaMemcpyHostToDevice),
-                      "Sending the rotary frequencies");
-  return memory;
-}
-
 // Activations of one step, reused by every layer.
 struct Buffers {
   DeviceMemory hidden;     // [rows, hidden_size], the residual stream
@@ -101,12 +80,13 @@ struct Buffers {
   DeviceMemory projected;  // [rows, queries, keys and values]
   DeviceMemory query;      // [rows, heads * head_dim]
   DeviceMemory attended;   // [rows, heads * head_dim]
+  DeviceMemory packed;     // `attended` or `active` in e4m3 and scales, where they are packed
   DeviceMemory active;     // [rows, intermediate_size]
   DeviceMemory attention;  // scratch of the decode attention
 
   std::size_t bytes() const {
     return hidden.bytes() + normal.bytes() + projected.bytes() + query.bytes() + attended.bytes() +
-           active.bytes() + attention.bytes();
+           packed.bytes() + active.bytes() + attention.bytes();
   }
 };
 
@@ -144,8 +124,11 @@ class CudaForward final : public Forward, public DecodeAhead {
   void run_layers(std::size_t rows, Pass pass);
   bool merges(std::size_t index, std::size_t rows) const;
   void run_attention(std::size_t index, std::size_t rows, Pass pass);
-  void attend(std::size_t index, std::size_t rows, Pass pass);
+  void attend(std::size_t index, std::size_t rows, Pass pass, bool rotated);
   bool has_fast_attention(std::size_t index) const;
+  bool joins_apart(std::size_t index, std::size_t rows) const;
+  bool packs_attended(std::size_t index, std::size_t rows, Pass pass) const;
+  kernels::PackedRows packed(int width) const;
   void run_feedforward(std::size_t index, std::size_t rows);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
@@ -165,8 +148,9 @@ class CudaForward final : public Forward, public DecodeAhead {
   std::array<std::size_t, 2> started_outputs_ = {};
   std::size_t started_ = 0;
   std::size_t finished_ = 0;
-  std::array<DeviceMemory, kKvGroupCount> inverse_frequency_;
   const Buffers buffers_;
+  const CudaArrivals arrivals_;
+  const CudaRotation rotation_;
   const CudaSeam seam_;
   const CudaMergedNorms merged_;
   std::map<std::pair<Pass, std::size_t>, CudaGraph> graphs_;  // by pass and rows of kBuckets
@@ -195,13 +179,12 @@ CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
                            : nullptr),
       outputs_(*checkpoint, weights_),
       buffers_(make_buffers()),
-      seam_(products_, buffers_.normal.as<Value>(), rows_max_,
+      rotation_(text_, weights_, kv_, step_, buffers_.projected.as<Value>(),
+                buffers_.query.as<Value>()),
+      seam_(products_, arrivals_, buffers_.normal.as<Value>(), rows_max_,
             static_cast<std::size_t>(text_.hidden_size)),
       merged_(products_, weights_, static_cast<float>(text_.rms_norm_eps),
               buffers_.normal.as<Value>(), buffers_.hidden.as<Value>()) {
-  for (const KvGroup group : kKvGroups) {
-    inverse_frequency_[index_of(group)] = inverse_frequencies(text_.attention(type_of(group)));
-  }
   capture_graphs();
 }
 
@@ -252,12 +235,15 @@ Buffers CudaForward::make_buffers() const {
     return memory;
   };
   const auto hidden = static_cast<std::size_t>(text_.hidden_size);
+  const auto inner = static_cast<std::size_t>(text_.intermediate_size);
   Buffers buffers{.hidden = rows_of(hidden),
                   .normal = rows_of(hidden),
                   .projected = rows_of(projected),
                   .query = rows_of(attended),
                   .attended = rows_of(attended),
-                  .active = rows_of(static_cast<std::size_t>(text_.intermediate_size)),
+                  .packed = DeviceMemory(
+                      kBuckets.back() * (std::max(attended, inner) + sizeof(float)), "packed rows"),
+                  .active = rows_of(inner),
                   .attention = DeviceMemory(scratch, "the attention")};
   kernels::check_cuda(cudaMemset(buffers.attention.data(), 0, scratch), "Clearing scratch memory");
   kernels::check_cuda(cudaDeviceSynchronize(), "Clearing memory");
@@ -290,7 +276,7 @@ CudaForward::Pass CudaForward::pass_of(const Step& step) {
     const bool ids =
         std::holds_alternative<IdRows>(slice.rows) || std::holds_alternative<ChosenRow>(slice.rows);
     if (!ids || slice.count >= CudaStep::kTileRowsLeast) return Pass::kMixed;
-    const PageId* pages = slice.pages[index_of(KvGroup::kFull)].data();
+    const PageId* pages = slice.pages[static_cast<std::size_t>(KvGroup::kFull)].data();
     if (slice.count > 1 || pages == before) pass = Pass::kDecode;
     before = pages;
   }
@@ -415,26 +401,32 @@ bool CudaForward::merges(std::size_t index, std::size_t rows) const {
 
 void CudaForward::run_attention(std::size_t index, std::size_t rows, Pass pass) {
   const CudaWeights::Layer& layer = weights_.layers()[index];
-  auto* normal = buffers_.normal.as<Value>();
+  bool rotated = false;
   if (index > 0 && merges(index - 1, rows)) {
     const CudaWeights::Layer& before = weights_.layers()[index - 1];
     merged_.linear_back(
         {.post = before.post_feedforward_norm, .scalar = before.scalar, .pre = layer.input_norm},
         layer.query_key_value, buffers_.projected.as<Value>(), rows);
   } else {
-    seam_.linear(layer.query_key_value, buffers_.projected.as<Value>(), rows);
+    // Where no kernel joins or packs behind attention, one for rope is the sixth of a layer, and
+    // faster.
+    rotated = joins_apart(index, rows) &&
+              seam_.linear_and_rotate(layer.query_key_value, rotation_.of_layer(index), rows);
+    if (!rotated) seam_.linear(layer.query_key_value, buffers_.projected.as<Value>(), rows);
   }
-  attend(index, rows, pass);
+  attend(index, rows, pass, rotated);
   if (merges(index, rows))
     return merged_.in_front(layer.attention_out, buffers_.attended.as<Value>(), rows, true);
-  products_.linear(layer.attention_out, buffers_.attended.as<Value>(), normal, rows);
-  seam_.norm({.sublayer = normal,
-              .post_weight = layer.post_attention_norm,
-              .pre_weight = layer.pre_feedforward_norm,
-              .hidden = buffers_.hidden.as<Value>(),
-              .width = static_cast<int>(text_.hidden_size),
-              .eps = static_cast<float>(text_.rms_norm_eps)},
-             layer.gate_up, true, rows);
+  const kernels::ResidualNorm norm{.post_weight = layer.post_attention_norm,
+                                   .pre_weight = layer.pre_feedforward_norm,
+                                   .hidden = buffers_.hidden.as<Value>(),
+                                   .width = static_cast<int>(text_.hidden_size),
+                                   .eps = static_cast<float>(text_.rms_norm_eps)};
+  if (packs_attended(index, rows, pass))
+    return seam_.linear_and_norm(layer.attention_out, packed(layer.attention_out.in), norm,
+                                 layer.gate_up, true, rows);
+  seam_.linear_and_norm(layer.attention_out, buffers_.attended.as<Value>(), norm, layer.gate_up,
+                        true, rows);
 }
 
 bool CudaForward::has_fast_attention(std::size_t index) const {
@@ -444,29 +436,36 @@ bool CudaForward::has_fast_attention(std::size_t index) const {
          kernels::prefill_attention_supports(heads, layer.kv_heads, layer.head_dim);
 }
 
-void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass) {
-  const CudaWeights::Layer& layer = weights_.layers()[index];
+// Whether a kernel behind attention joins its splits or packs its rows.
+bool CudaForward::joins_apart(std::size_t index, std::size_t rows) const {
+  return kv_.layer(index).format == kernels::KvFormat::kFp8 || kv_.group(index) == KvGroup::kFull ||
+         CudaProducts::takes_packed(weights_.layers()[index].attention_out, false, rows);
+}
+
+// Whether the kernel that joins the splits of attention packs its rows for the product behind it.
+bool CudaForward::packs_attended(std::size_t index, std::size_t rows, Pass pass) const {
+  const kernels::Matrix& out = weights_.layers()[index].attention_out;
+  return pass == Pass::kDecode && has_fast_attention(index) && out.in % 256 == 0 &&
+         out.in <= 8192 && CudaProducts::takes_packed(out, false, rows);
+}
+
+kernels::PackedRows CudaForward::packed(int width) const {
+  auto* const bytes = buffers_.packed.as<char>();
+  const std::size_t values = kBuckets.back() * static_cast<std::size_t>(width);
+  return {.values = bytes, .scales = reinterpret_cast<float*>(bytes + values)};
+}
+
+void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass, bool rotated) {
   const KvGroup group = kv_.group(index);
-  const AttentionConfig& attention = text_.attention(text_.layer_types[index]);
-  const kernels::RotateAndStore rotate{
-      .projected = buffers_.projected.as<Value>(),
-      .query_weight = layer.query_norm,
-      .key_weight = layer.key_norm,
-      .inverse_frequency = inverse_frequency_[index_of(group)].as<float>(),
-      .query = buffers_.query.as<Value>(),
-      .kv = kv_.layer(index),
-      .rows = step_.kv_rows(group),
-      .pages = step_.pages(),
-      .heads = static_cast<int>(text_.heads),
-      .rotary_pairs = static_cast<int>(attention.rope.rotary_pairs),
-      .value_is_key = attention.value_is_key,
-      .eps = static_cast<float>(text_.rms_norm_eps)};
+  const kernels::RotateAndStore rotate = rotation_.of_layer(index);
   const cudaStream_t stream = products_.stream();
   const bool fast = has_fast_attention(index);
   kernels::DecodeRows decode{.list = nullptr,
                              .count = static_cast<int>(rows),
                              .keys_max = keys_max(group),
-                             .workspace = buffers_.attention.data()};
+                             .workspace = buffers_.attention.data(),
+                             .packed = {},
+                             .may_wait = arrivals_.may_wait()};
   // On full layers, where every split makes all sixteen queries, two kernels are 1 µs faster; they
   // would be the seventh of a layer.
   if (fast && pass == Pass::kSingle &&
@@ -476,8 +475,9 @@ void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass) {
         "The launch of rotate_and_attend");
     return;
   }
-  kernels::check_cuda(kernels::rotate_and_store(rotate, static_cast<int>(rows), stream),
-                      "The launch of rotate_and_store");
+  if (!rotated)
+    kernels::check_cuda(kernels::rotate_and_store(rotate, static_cast<int>(rows), stream),
+                        "The launch of rotate_and_store");
   const kernels::Attention work{.query = rotate.query,
                                 .out = buffers_.attended.as<Value>(),
                                 .kv = rotate.kv,
@@ -489,6 +489,8 @@ void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass) {
                         "The launch of attend_plain");
     return;
   }
+  if (packs_attended(index, rows, pass))
+    decode.packed = packed(weights_.layers()[index].attention_out.in);
   // In a graph, every row is a decode row or padding, and the list has them all.
   const int listed = pass == Pass::kMixed ? step_.decode_row_count() : static_cast<int>(rows);
   if (pass == Pass::kMixed) decode.keys_max = step_.keys_max(group);
@@ -515,18 +517,22 @@ void CudaForward::run_feedforward(std::size_t index, std::size_t rows) {
   }
   const bool last = index + 1 == weights_.layers().size();
   auto* normal = buffers_.normal.as<Value>();
-  seam_.feed_forward(layer.gate_up, layer.down, buffers_.active.as<Value>(), normal, rows);
+  auto* active = buffers_.active.as<Value>();
   const kernels::ResidualNorm norm{.sublayer = normal,
                                    .post_weight = layer.post_feedforward_norm,
                                    .scalar = layer.scalar,
                                    .hidden = buffers_.hidden.as<Value>(),
                                    .width = static_cast<int>(text_.hidden_size),
                                    .eps = static_cast<float>(text_.rms_norm_eps)};
-  if (last) return seam_.end(norm, rows);  // the final norm is for output rows alone
+  if (last) {  // the final norm is for output rows alone
+    seam_.feed_forward(layer.gate_up, layer.down, active, normal, rows);
+    return seam_.end(norm, rows);
+  }
   const CudaWeights::Layer& next = weights_.layers()[index + 1];
   kernels::ResidualNorm with_next = norm;  // whose first norm rides along
   with_next.pre_weight = next.input_norm;
-  seam_.norm(with_next, next.query_key_value, false, rows);
+  seam_.feed_forward_and_norm(layer.gate_up, layer.down, active, packed(layer.down.in), with_next,
+                              next.query_key_value, rows);
 }
 
 std::string CudaForward::report(const CudaDevice& before) const {
@@ -534,7 +540,7 @@ std::string CudaForward::report(const CudaDevice& before) const {
   const double weights = static_cast<double>(weights_.bytes()) / 1e9;
   const std::size_t scratch = products_.bytes() + step_.device_bytes() + media_.device_bytes() +
                               outputs_.device_bytes() + buffers_.bytes() + seam_.bytes() +
-                              merged_.bytes() +
+                              arrivals_.bytes() + merged_.bytes() +
                               (picture_patcher_ ? picture_patcher_->device_bytes() : 0);
   char text[512];
   std::snprintf(
@@ -547,7 +553,9 @@ std::string CudaForward::report(const CudaDevice& before) const {
       setting_.pages * kPagePositions / 900, static_cast<double>(scratch) / 1e9, rows_max_,
       static_cast<double>(before.free_bytes) / 1e9, static_cast<double>(before.total_bytes) / 1e9,
       static_cast<double>(now.free_bytes) / 1e9);
-  return text;
+  if (arrivals_.may_wait()) return text;
+  return std::string(text) + " The kernels of a layer are launched apart, because " +
+         arrivals_.obstacle() + ".";
 }
 
 }  // namespace

@@ -82,6 +82,51 @@ void CudaProducts::feed_forward(const kernels::Matrix& up, const kernels::Matrix
                           {workspace_.data(), workspace_.bytes()}, stream_);
 }
 
+bool CudaProducts::norms_behind(const kernels::Matrix& w, std::size_t rows) const {
+  return products_->norms_behind(w, static_cast<int>(rows));
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const __nv_bfloat16* x,
+                          const kernels::NormBehind& behind, std::size_t rows) const {
+  products_->linear(w, x, behind, static_cast<int>(rows), {workspace_.data(), workspace_.bytes()},
+                    stream_);
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const kernels::PackedRows& x,
+                          const kernels::NormBehind& behind, std::size_t rows) const {
+  products_->linear(w, x, behind, static_cast<int>(rows), stream_);
+}
+
+bool CudaProducts::rotates_behind(const kernels::Matrix& w, std::size_t rows) const {
+  return products_->rotates_behind(w, static_cast<int>(rows));
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const __nv_bfloat16* x,
+                          const kernels::RotationBehind& behind, std::size_t rows) const {
+  products_->linear(w, x, behind, static_cast<int>(rows), {workspace_.data(), workspace_.bytes()},
+                    stream_);
+}
+
+void CudaProducts::linear(const kernels::Matrix& w, const kernels::PackedRows& x,
+                          const kernels::RotationBehind& behind, std::size_t rows) const {
+  products_->linear(w, x, behind, static_cast<int>(rows), stream_);
+}
+
+bool CudaProducts::packs_behind(const kernels::Matrix& up, std::size_t rows) const {
+  return products_->packs_behind(up, static_cast<int>(rows));
+}
+
+void CudaProducts::gate_up(const kernels::Matrix& w, const kernels::PackedRows& x,
+                           const kernels::PackedRows& h, unsigned* arrivals,
+                           std::size_t rows) const {
+  products_->gate_up(w, x, h, arrivals, static_cast<int>(rows), stream_);
+}
+
+void CudaProducts::gate_up(const kernels::Matrix& w, const kernels::PackedRows& x, __nv_bfloat16* h,
+                           std::size_t rows) const {
+  products_->gate_up(w, x, h, static_cast<int>(rows), stream_);
+}
+
 void CudaProducts::head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
                                std::size_t rows) const {
   products_->head_logits(head, x, logits, static_cast<int>(rows),

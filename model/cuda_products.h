@@ -16,9 +16,11 @@ namespace kernels {
 struct GreedyChoice;
 struct Head;
 class MatrixProducts;
+struct NormBehind;
 struct NormedRows;
 struct PackedRows;
 struct ProductShape;
+struct RotationBehind;
 }  // namespace kernels
 
 // The stream that a forward pass runs on, and the matrix products with their scratch on it: see
@@ -59,6 +61,23 @@ class CudaProducts {
   void feed_forward(const kernels::Matrix& up, const kernels::Matrix& down,
                     const kernels::PackedRows& x, __nv_bfloat16* h, __nv_bfloat16* y,
                     std::size_t rows) const;
+  // Last phases: see kernels::MatrixProducts::norms_behind().
+  bool norms_behind(const kernels::Matrix& w, std::size_t rows) const;
+  void linear(const kernels::Matrix& w, const __nv_bfloat16* x, const kernels::NormBehind& behind,
+              std::size_t rows) const;
+  void linear(const kernels::Matrix& w, const kernels::PackedRows& x,
+              const kernels::NormBehind& behind, std::size_t rows) const;
+  bool rotates_behind(const kernels::Matrix& w, std::size_t rows) const;
+  void linear(const kernels::Matrix& w, const __nv_bfloat16* x,
+              const kernels::RotationBehind& behind, std::size_t rows) const;
+  void linear(const kernels::Matrix& w, const kernels::PackedRows& x,
+              const kernels::RotationBehind& behind, std::size_t rows) const;
+  bool packs_behind(const kernels::Matrix& up, std::size_t rows) const;
+  void gate_up(const kernels::Matrix& w, const kernels::PackedRows& x, const kernels::PackedRows& h,
+               unsigned* arrivals, std::size_t rows) const;
+  void gate_up(const kernels::Matrix& w, const kernels::PackedRows& x, __nv_bfloat16* h,
+               std::size_t rows) const;
+
   void head_logits(const kernels::Head& head, const __nv_bfloat16* x, float* logits,
                    std::size_t rows) const;
   void head_greedy(const kernels::Head& head, const __nv_bfloat16* x,

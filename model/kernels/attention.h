@@ -7,6 +7,7 @@
 
 #include "model/kernels/kv_layer.h"
 #include "model/kernels/rotary.h"
+#include "model/kernels/row_packing.h"
 
 namespace captiond::kernels {
 
@@ -49,9 +50,14 @@ inline constexpr int kAttentionSplitsMax = 64;
 
 struct DecodeRows {
   const int* list = nullptr;  // [count] rows of the step, device, -1: padding; null: 0 … count - 1
-  int count = 0;              // at most 16384 / kv_heads
+  int count = 0;              // at most 8191 / kv_heads
   int keys_max = 0;           // sizes the grid, of a captured graph too; a row that sees more traps
   void* workspace = nullptr;  // decode_workspace_bytes(), 16-byte aligned
+  // For rows that go on to a product in e4m3: `out` is packed here as pack_rows() packs it, and
+  // holds it in bf16 only in part. [rows of the step, heads * head_dim], of up to 8192 in steps of
+  // 256. Not of rotate_and_attend().
+  PackedRows packed = {};
+  bool may_wait = true;  // whether its blocks may wait for each other (grid_arrivals.h)
 };
 
 // Split over keys, combined in a fixed order. Keys and values are read once for all query heads of

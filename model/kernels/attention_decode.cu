@@ -14,6 +14,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/decode_packing.cuh"
 #include "model/kernels/decode_splits.cuh"
 #include "model/kernels/decode_walk.cuh"
 #include "model/kernels/programmatic_launch.cuh"
@@ -26,12 +27,10 @@ using decode::combine;
 using decode::counter_bytes;
 using decode::Extent;
 using decode::extent_bytes;
-using decode::kCounters;
 using decode::kFusedHeads;
 using decode::kHeadsMax;
 using decode::kThreads;
 using decode::kWarps;
-using decode::launch_combine;
 using decode::Partial;
 using decode::partial_of;
 using decode::Shared;
@@ -196,6 +195,16 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
   }
 }
 
+// Place in the grid of the block that begins as the n-th, in place of the one that the device gave
+// it: who waits for blocks in front of it waits for blocks that have begun.
+__device__ dim3 place_in_turn(unsigned* tickets) {
+  __shared__ unsigned ticket;
+  if (threadIdx.x == 0) ticket = atomicInc(tickets, gridDim.x * gridDim.y * gridDim.z - 1);
+  __syncthreads();
+  const unsigned row = ticket / gridDim.x;
+  return dim3(ticket % gridDim.x, row % gridDim.y, row / gridDim.y);
+}
+
 // kFresh: queries, and the key and value of the row's own position, come from the projections.
 template <int kDim, bool kFresh>
 __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
@@ -203,13 +212,15 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
                          const Partial partial, int splits_of_block) {
   extern __shared__ __align__(128) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
+  // Before the next kernel may start, so that one launch has all its tickets before another.
+  const dim3 place = partial.tickets == nullptr ? dim3(blockIdx) : place_in_turn(partial.tickets);
   let_next_kernel_start();
-  const int kv_head = static_cast<int>(blockIdx.y);
-  const int listed = list == nullptr ? static_cast<int>(blockIdx.z) : list[blockIdx.z];
+  const int kv_head = static_cast<int>(place.y);
+  const int listed = list == nullptr ? static_cast<int>(place.z) : list[place.z];
   const std::size_t row_index = static_cast<std::size_t>(max(listed, 0));
   const KvRow row = work.rows[row_index];
   const Splits splits = splits_of(row);
-  const int first_split = static_cast<int>(blockIdx.x) * splits_of_block;
+  const int first_split = static_cast<int>(place.x) * splits_of_block;
   const int begin = row.first_key + first_split * splits.run;
   const int end = min(begin + splits_of_block * splits.run, row.end_key);
   const KvSource keys = keys_of(work, row, kv_head);
@@ -229,10 +240,9 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
 
   const std::size_t of_kv_head = static_cast<std::size_t>(kv_head) * sharing;
   __nv_bfloat16* out = work.out + (row_index * work.heads + of_kv_head) * kDim;
-  if (listed >= 0 && splits.count == 0 && blockIdx.x == 0) {
-    for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim; i += kThreads) {
+  if (listed >= 0 && splits.count == 0 && place.x == 0) {
+    for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim; i += kThreads)
       out[i] = __float2bfloat16(0.0F);
-    }
   }
   if (!mine) return;
   if (splits.count > partial.splits) __trap();  // keys_max was a lie: nobody would take the rest
@@ -244,14 +254,24 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
     walk.copy_query(work.query + (row_index * work.heads + of_kv_head) * kDim);
     walk.start(keys, begin, end, end);
   }
-  const std::size_t first_head = static_cast<std::size_t>(blockIdx.z) * work.heads + of_kv_head;
+  const std::size_t first_head = static_cast<std::size_t>(place.z) * work.heads + of_kv_head;
   walk.finish(splits.run, Leave<kDim>{walk, shared.extent, partial, out, first_head, first_split,
                                       splits.count, sharing});
-  if (sharing > kFusedHeads || splits.count == 1) return;
+  if (splits.count == 1) return;
   const int blocks = (splits.count + splits_of_block - 1) / splits_of_block;
-  unsigned* arrived = partial.arrived + blockIdx.z * gridDim.y + kv_head;
-  if (!arrive_last(arrived, blocks, shared.last)) return;
-  for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim / 2; i += kThreads) {
+  const std::size_t counter = place.z * gridDim.y + kv_head;
+  int rank = 0, joining = 1;
+  if (partial.meetings != nullptr) {
+    __syncthreads();
+    if (threadIdx.x == 0) meet_blocks(partial.meeting(counter), static_cast<unsigned>(blocks));
+    __syncthreads();
+    rank = static_cast<int>(place.x), joining = blocks;
+  } else if (partial.arrived == nullptr ||
+             !arrive_last(partial.arrived + counter, blocks, shared.last)) {
+    return;
+  }
+  for (int i = rank * kThreads + static_cast<int>(threadIdx.x); i < sharing * kDim / 2;
+       i += joining * kThreads) {
     const int head = i / (kDim / 2);
     combine(partial, first_head + head, splits.count, kDim, i % (kDim / 2) * 2, out + head * kDim);
   }
@@ -267,19 +287,22 @@ int splits_of_block(const Attention& work, const DecodeRows& rows, int splits) {
 template <int kDim, bool kFresh>
 cudaError_t launch_splits(const Attention& work, const RotateAndStore& rotate,
                           const DecodeRows& rows, cudaStream_t stream) {
-  const Partial partial = partial_of(work, rows, splits_max(rows.keys_max),
-                                     work.heads / work.kv.kv_heads <= kFusedHeads);
+  const bool packs = rows.packed.values != nullptr;
+  Partial partial = partial_of(work, rows, splits_max(rows.keys_max),
+                               !packs && work.heads / work.kv.kv_heads <= kFusedHeads);
   const int of_block = splits_of_block(work, rows, partial.splits);
   const int sharing = work.heads / work.kv.kv_heads;
   const auto count = static_cast<unsigned>(rows.count);
   const int blocks = (partial.splits + of_block - 1) / of_block;
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(work.kv.kv_heads), count);
+  decode::let_meet(partial, rows,
+                   grid.x * grid.y * grid.z > static_cast<unsigned>(2 * decode::multiprocessors()));
   const cudaError_t status = launch(
       attend_splits_kernel<kDim, kFresh>,
       {.blocks = grid, .threads = kThreads, .shared_bytes = decode::shared_bytes<kDim>(sharing)},
       stream, work, rotate, rows.list, partial, of_block);
   if (status != cudaSuccess) return status;
-  return launch_combine<SplitCount>(work, rows, partial, stream);
+  return decode::launch_together<SplitCount, decode::Combine>(work, rows, partial, stream);
 }
 
 bool servable(const Attention& work, const DecodeRows& rows) {
@@ -287,7 +310,7 @@ bool servable(const Attention& work, const DecodeRows& rows) {
          work.pages != nullptr && rows.workspace != nullptr && rows.count > 0 &&
          rows.keys_max > 0 &&
          decode_attention_supports(work.heads, work.kv.kv_heads, work.kv.head_dim) &&
-         rows.count <= kCounters / work.kv.kv_heads;
+         rows.count <= decode::kMeetings / work.kv.kv_heads;
 }
 
 }  // namespace
@@ -311,6 +334,8 @@ std::size_t decode_workspace_bytes(int heads, int head_dim, int count, int keys_
 cudaError_t attend_decode(const Attention& work, const DecodeRows& rows,
                           cudaStream_t stream) noexcept {
   if (work.query == nullptr || !servable(work, rows)) return cudaErrorInvalidValue;
+  if (rows.packed.values != nullptr && !decode::can_combine_and_pack(work, rows))
+    return cudaErrorInvalidValue;
   if (work.kv.format == KvFormat::kFp8) return decode::attend_decode_fp8(work, rows, stream);
   return work.kv.head_dim == 256 ? launch_splits<256, false>(work, {}, rows, stream)
                                  : launch_splits<512, false>(work, {}, rows, stream);
@@ -327,7 +352,8 @@ cudaError_t rotate_and_attend(const RotateAndStore& rotate, __nv_bfloat16* out,
   const bool complete = rotate.projected != nullptr && rotate.query_weight != nullptr &&
                         rotate.key_weight != nullptr && rotate.inverse_frequency != nullptr &&
                         rotate.rotary_pairs >= 0 && rotate.rotary_pairs <= rotate.kv.head_dim / 2;
-  if (!complete || !servable(work, rows) || !rotate_and_attend_supports(work.heads, work.kv)) {
+  if (!complete || !servable(work, rows) || rows.packed.values != nullptr ||
+      !rotate_and_attend_supports(work.heads, work.kv)) {
     return cudaErrorInvalidValue;
   }
   if (work.kv.format == KvFormat::kFp8) {

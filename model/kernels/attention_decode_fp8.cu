@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "model/kernels/decode_join.cuh"
+#include "model/kernels/decode_packing.cuh"
 #include "model/kernels/decode_pages.cuh"
 #include "model/kernels/fp8_values.cuh"
 #include "model/kernels/rotary_head.cuh"
@@ -70,6 +71,21 @@ class Attending {
   }
   __device__ void prepare(const Item& item, const RotateAndStore& rotate) {
     turn_.compute(rotate, item.seen.position);
+  }
+
+  // Behind the block's last item, for each of its items: the item's part of the row's join.
+  __device__ void meet_all() {
+    meet();
+    if (threadIdx.x == 0) meet_blocks(partial_.meeting(0), gridDim.x);
+    meet();
+  }
+  __device__ void join_part(const Item& item) {
+    if (item.splits < 2) return;
+    const std::size_t row = static_cast<std::size_t>(shared_.listed[item.row]);
+    const int of_kv_head = item.kv_head * sharing_;
+    const std::size_t first_head = static_cast<std::size_t>(item.row) * work_.heads + of_kv_head;
+    __nv_bfloat16* out = work_.out + (row * work_.heads + of_kv_head) * kDim;
+    join_heads<kDim>(partial_, first_head, sharing_, item.splits, item.split, item.splits, out);
   }
 
  private:
@@ -390,12 +406,8 @@ class Attending {
     if constexpr (Of::kHeads <= kFusedHeads) {
       if (item.splits == 1 || partial_.arrived == nullptr) return;
       unsigned* arrived = partial_.arrived + item.row * work_.kv.kv_heads + item.kv_head;
-      if (!arrive_last(arrived, item.splits)) return;
-      for (int i = static_cast<int>(threadIdx.x); i < sharing_ * kDim / 4; i += kAttending) {
-        const int head = i / (kDim / 4);
-        join_splits(partial_, first_head + head, item.splits, kDim, i % (kDim / 4) * 4,
-                    out + head * kDim);
-      }
+      if (!arrive_last(arrived, item.splits, shared_.last)) return;
+      join_heads<kDim>(partial_, first_head, sharing_, item.splits, 0, 1, out);
     }
   }
 
@@ -455,19 +467,6 @@ class Attending {
     if (warp_ == 0 && lane_ < 4) partial_.extent[head_of_rows * partial_.splits + split] = extent;
   }
 
-  // Whether this is the last split of the row and KV head: what the others wrote is then visible.
-  __device__ bool arrive_last(unsigned* arrived, int splits) {
-    __threadfence();
-    meet();
-    if (threadIdx.x == 0) {
-      const auto others = static_cast<unsigned>(splits - 1);
-      shared_.last = atomicInc(arrived, others) == others;  // back to zero by itself
-    }
-    meet();
-    __threadfence();
-    return shared_.last;
-  }
-
   const Attention& work_;
   Shared<kDim, kColumns>& shared_;
   const Partial& partial_;
@@ -484,7 +483,8 @@ class Attending {
 };
 
 // kFresh: queries, and the key and value of the row's own position, come from the projections.
-template <int kDim, int kColumns, bool kFresh>
+// kMeets: see Partial::meetings.
+template <int kDim, int kColumns, bool kFresh, bool kMeets>
 __global__ void __launch_bounds__(kThreads, Shape<kDim, kColumns>::kBlocksOfMultiprocessor)
     attend_fp8_kernel(const __grid_constant__ Attention work,
                       const __grid_constant__ RotateAndStore rotate, const int* list, int count,
@@ -505,19 +505,16 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim, kColumns>::kBlocksOfMult
   }
   Attending<kDim, kColumns> attending(work, shared, partial);
   if constexpr (kFresh) {
-    bool first = true;
     for (int index = line.begin(); index < line.end(); ++index) {
       const Item item = line.at(index);
       attending.prepare(item, rotate);
-      if (first) wait_for_previous_kernels();
-      first = false;
+      wait_for_previous_kernels();
       attending.run_fresh(item, rotate);
     }
-    if (first) wait_for_previous_kernels();
+    wait_for_previous_kernels();
   } else {
     wait_for_previous_kernels();
-    int row = -1;
-    int kv_head = -1;
+    int row = -1, kv_head = -1;
     for (int index = line.begin(); index < line.end(); ++index) {
       const Item item = line.at(index);
       attending.run(item, item.row == row && item.kv_head == kv_head);
@@ -525,14 +522,12 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim, kColumns>::kBlocksOfMult
       kv_head = item.kv_head;
     }
   }
-  // Rows that see nothing.
-  for (int i = static_cast<int>(blockIdx.x); i < count; i += static_cast<int>(gridDim.x)) {
-    if (shared.listed[i] < 0 || shared.first[i + 1] > shared.first[i]) continue;
-    __nv_bfloat16* out = work.out + static_cast<std::size_t>(shared.listed[i]) * work.heads * kDim;
-    for (int at = static_cast<int>(threadIdx.x); at < work.heads * kDim; at += kAttending) {
-      out[at] = __float2bfloat16(0.0F);
-    }
+  if constexpr (kMeets) {
+    attending.meet_all();
+    line.restart();
+    for (int index = line.begin(); index < line.end(); ++index) attending.join_part(line.at(index));
   }
+  zero_blind_rows<kDim>(work, shared, count);
 }
 
 template <int kDim, int kColumns, bool kFresh>
@@ -541,16 +536,22 @@ cudaError_t launch_rows(const Attention& work, const RotateAndStore& rotate, con
   const int splits = splits_max(rows.keys_max);
   const std::int64_t items = std::int64_t{rows.count} * work.kv.kv_heads * splits;
   const std::int64_t most = kMultiprocessors * Shape<kDim, kColumns>::kBlocksOfMultiprocessor;
+  const bool packs = rows.packed.values != nullptr,
+             few = work.heads / work.kv.kv_heads <= kFusedHeads;
   // A block that has another split to do would wait for its own stores and for the counter.
-  const Partial partial =
-      partial_of(work, rows, splits, work.heads / work.kv.kv_heads <= kFusedHeads && items <= most);
-  const cudaError_t status = launch(attend_fp8_kernel<kDim, kColumns, kFresh>,
+  Partial partial = partial_of(work, rows, splits, !packs && few && items <= most);
+  // All blocks have to run at once.
+  if (decode::multiprocessors() >= kMultiprocessors) decode::let_meet(partial, rows, false);
+  const auto kernel = partial.meetings != nullptr
+                          ? attend_fp8_kernel<kDim, kColumns, kFresh, true>
+                          : attend_fp8_kernel<kDim, kColumns, kFresh, false>;
+  const cudaError_t status = launch(kernel,
                                     {.blocks = static_cast<unsigned>(std::min(items, most)),
                                      .threads = kThreads,
                                      .shared_bytes = sizeof(Shared<kDim, kColumns>)},
                                     stream, work, rotate, rows.list, rows.count, partial);
   if (status != cudaSuccess) return status;
-  return decode::launch_combine<SplitCount, Join>(work, rows, partial, stream);
+  return decode::launch_together<SplitCount, Join>(work, rows, partial, stream);
 }
 
 }  // namespace
@@ -574,6 +575,9 @@ cudaError_t attend_decode_fp8(const Attention& work, const DecodeRows& rows, cud
       part.rows += first;
       part.query += first * width;
       part.out += first * width;
+      if (rows.packed.values != nullptr)
+        list.packed = {static_cast<char*>(rows.packed.values) + first * width,
+                       rows.packed.scales + first};
     }
     const cudaError_t status = work.kv.head_dim == 512
                                    ? few ? launch_rows<512, 8, false>(part, {}, list, stream)

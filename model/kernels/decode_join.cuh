@@ -2,8 +2,11 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
+#include "model/kernels/decode_pages.cuh"
 #include "model/kernels/decode_splits.cuh"
+#include "model/kernels/row_values.cuh"
 
 // How decode attention over fp8 pages puts the splits of a row together: one after another, each
 // rescaled to the greatest score so far. A block that has the first splits of a row and head joins
@@ -68,10 +71,12 @@ struct SplitSums {
   }
 };
 
-// out[dim … dim + 3] of one query head from what its splits have left. All lanes of a warp call it
-// for the same head.
-__device__ inline void join_splits(const decode::Partial& partial, std::size_t head_of_rows,
-                                   int splits, int head_dim, int dim, __nv_bfloat16* out) {
+// Dims from `dim` of one query head from what its splits have left, not yet multiplied by `share`;
+// false where they are written already. All lanes of a warp call it for the same head.
+template <int kQuads>
+__device__ __forceinline__ bool join_sums(const decode::Partial& partial, std::size_t head_of_rows,
+                                          int splits, int head_dim, int dim, float4 (&sum)[kQuads],
+                                          float& share) {
   constexpr unsigned kAll = 0xffffffffU;
   constexpr int kAtOnce = 4;
   static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
@@ -79,13 +84,14 @@ __device__ inline void join_splits(const decode::Partial& partial, std::size_t h
   const float2* extents = partial.extent + head_of_rows * partial.splits;
   const float2 low = lane < splits ? __ldcg(&extents[lane]) : no_extent();
   const float2 high = lane + 32 < splits ? __ldcg(&extents[lane + 32]) : no_extent();
-  if (__shfl_sync(kAll, low.y, 0) == kWritten) return;
+  if (__shfl_sync(kAll, low.y, 0) == kWritten) return false;
   const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
   float2 extent = no_extent();
-  float4 sum = {};
+#pragma unroll
+  for (float4& quad : sum) quad = {};
   for (int first = 0; first < splits; first += kAtOnce) {
     float2 next[kAtOnce];
-    float4 part[kAtOnce];
+    float4 part[kAtOnce][kQuads];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       const int s = first + i;
@@ -93,20 +99,60 @@ __device__ inline void join_splits(const decode::Partial& partial, std::size_t h
       next[i].y = __shfl_sync(kAll, s < 32 ? low.y : high.y, s % 32);
       if (s >= splits) next[i].y = kInLaterSplit;
       if (next[i].y == kInLaterSplit) continue;
-      part[i] =
-          __ldcg(reinterpret_cast<const float4*>(from + static_cast<std::size_t>(s) * head_dim));
+#pragma unroll
+      for (int q = 0; q < kQuads; ++q)
+        part[i][q] = __ldcg(
+            reinterpret_cast<const float4*>(from + static_cast<std::size_t>(s) * head_dim) + q);
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       if (next[i].y == kInLaterSplit) continue;
       const JoinFactors factors = join_extents(extent, next[i]);
-      sum = {joined(sum.x, part[i].x, factors), joined(sum.y, part[i].y, factors),
-             joined(sum.z, part[i].z, factors), joined(sum.w, part[i].w, factors)};
+#pragma unroll
+      for (int q = 0; q < kQuads; ++q)
+        sum[q] = {joined(sum[q].x, part[i][q].x, factors), joined(sum[q].y, part[i][q].y, factors),
+                  joined(sum[q].z, part[i][q].z, factors), joined(sum[q].w, part[i][q].w, factors)};
     }
   }
-  const float share = share_of(extent.y);
-  decode::store_pair(out + dim, make_float2(sum.x * share, sum.y * share));
-  decode::store_pair(out + dim + 2, make_float2(sum.z * share, sum.w * share));
+  share = share_of(extent.y);
+  return true;
+}
+
+// out[dim … dim + 3] of one query head. As join_sums().
+__device__ inline void join_splits(const decode::Partial& partial, std::size_t head_of_rows,
+                                   int splits, int head_dim, int dim, __nv_bfloat16* out) {
+  float4 sum[1];
+  float share = 0.0F;
+  if (!join_sums(partial, head_of_rows, splits, head_dim, dim, sum, share)) return;
+  decode::store_pair(out + dim, make_float2(sum[0].x * share, sum[0].y * share));
+  decode::store_pair(out + dim + 2, make_float2(sum[0].z * share, sum[0].w * share));
+}
+
+// `heads` query heads from `first_head` on, by kAttending threads of each of `blocks` blocks, of
+// which this is the one of number `rank`; out [heads, kDim].
+template <int kDim>
+__device__ __forceinline__ void join_heads(const decode::Partial& partial, std::size_t first_head,
+                                           int heads, int splits, int rank, int blocks,
+                                           __nv_bfloat16* out) {
+  for (int i = rank * kAttending + static_cast<int>(threadIdx.x); i < heads * kDim / 4;
+       i += blocks * kAttending) {
+    const int head = i / (kDim / 4);
+    join_splits(partial, first_head + head, splits, kDim, i % (kDim / 4) * 4, out + head * kDim);
+  }
+}
+
+// Whether the calling block's split is the last of the row and KV head: what the others wrote is
+// then visible. By the threads that attend.
+__device__ __forceinline__ bool arrive_last(unsigned* arrived, int splits, bool& last) {
+  __threadfence();
+  meet();
+  if (threadIdx.x == 0) {
+    const auto others = static_cast<unsigned>(splits - 1);
+    last = atomicInc(arrived, others) == others;  // back to zero by itself
+  }
+  meet();
+  __threadfence();
+  return last;
 }
 
 // For decode::launch_combine().
@@ -115,6 +161,21 @@ struct Join {
   __device__ void operator()(const decode::Partial& partial, std::size_t head_of_rows, int splits,
                              int head_dim, int dim, __nv_bfloat16* out) const {
     join_splits(partial, head_of_rows, splits, head_dim, dim, out);
+  }
+  // Eight dims, not rounded yet; false where they stand in `out` already.
+  static __device__ bool eight(const decode::Partial& partial, std::size_t head_of_rows, int splits,
+                               int head_dim, int dim, float (&x)[8]) {
+    float4 sum[2];
+    float share = 0.0F;
+    if (!join_sums(partial, head_of_rows, splits, head_dim, dim, sum, share)) return false;
+#pragma unroll
+    for (int q = 0; q < 2; ++q) {
+      x[q * 4] = sum[q].x * share;
+      x[q * 4 + 1] = sum[q].y * share;
+      x[q * 4 + 2] = sum[q].z * share;
+      x[q * 4 + 3] = sum[q].w * share;
+    }
+    return true;
   }
 };
 

@@ -124,9 +124,15 @@ class Line {
       if (thread == 0) shared.first[0] = 0;
     }
     __syncthreads();
-    const std::int64_t all = std::int64_t{shared.first[count]} * kv_heads_;
+    restart();
+  }
+
+  // Before the items are gone through once more.
+  __device__ void restart() {
+    const std::int64_t all = std::int64_t{shared_.first[count_]} * kv_heads_;
     begin_ = static_cast<int>(all * blockIdx.x / gridDim.x);
     end_ = static_cast<int>(all * (blockIdx.x + 1) / gridDim.x);
+    row_ = 0;
   }
 
   // The block's part.
@@ -158,6 +164,18 @@ class Line {
   int end_;
   int row_ = 0;
 };
+
+// Zeros for rows that see nothing, by the threads that attend.
+template <int kDim, class Memory>
+__device__ __forceinline__ void zero_blind_rows(const Attention& work, const Memory& shared,
+                                                int count) {
+  for (int i = static_cast<int>(blockIdx.x); i < count; i += static_cast<int>(gridDim.x)) {
+    if (shared.listed[i] < 0 || shared.first[i + 1] > shared.first[i]) continue;
+    __nv_bfloat16* out = work.out + static_cast<std::size_t>(shared.listed[i]) * work.heads * kDim;
+    for (int at = static_cast<int>(threadIdx.x); at < work.heads * kDim; at += kAttending)
+      out[at] = __float2bfloat16(0.0F);
+  }
+}
 
 // The warp that copies.
 template <int kDim, int kColumns>

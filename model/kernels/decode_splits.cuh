@@ -7,6 +7,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
+#include "model/kernels/join_meeting.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_values.cuh"
 
@@ -15,8 +16,11 @@
 
 namespace captiond::kernels::decode {
 
-inline constexpr int kFusedHeads = 4;  // up to here the last block combines, else a kernel
-inline constexpr int kCounters = 1 << 14;
+// Rows of a launch up to which its blocks meet instead of leaving a kernel to combine.
+inline constexpr int kMeetingRowsMax = 16;
+inline constexpr int kFusedHeads = 4;      // up to here the last block combines, else a kernel
+inline constexpr int kCounters = 1 << 14;  // of which all but the last are for meetings as well
+inline constexpr int kMeetings = kCounters / 2 - 1;
 
 // What the splits leave for the one that combines: by row of the list, query head and split.
 struct Partial {
@@ -24,6 +28,15 @@ struct Partial {
   float2* extent;     // [rows, heads, splits]: greatest score and sum of the weights
   float* sum;         // [rows, heads, splits, head_dim], of weight times value
   int splits;
+  // Where neither a block nor a kernel combines: words for meetings of blocks, which then share the
+  // work out, [kMeetings] that arrived and as many turns. Else null.
+  unsigned* meetings = nullptr;
+  // Where more blocks meet than run at once, the order in which they begin. Else null.
+  unsigned* tickets = nullptr;
+
+  __device__ Meeting meeting(std::size_t index) const {
+    return {meetings + index, meetings + kMeetings + index};
+  }
 };
 
 inline std::size_t counter_bytes() { return kCounters * sizeof(unsigned); }
@@ -41,58 +54,115 @@ inline Partial partial_of(const Attention& work, const DecodeRows& rows, int spl
           .splits = splits};
 }
 
+// Of the current device; 0 when it does not say.
+inline int multiprocessors() {
+  int device = 0, count = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
+    return 0;
+  return count;
+}
+
+// Blocks that combine by meeting, instead of a kernel; `in_turn`: more than run at once.
+inline void let_meet(Partial& partial, const DecodeRows& rows, bool in_turn) {
+  if (!rows.may_wait || rows.count > kMeetingRowsMax || rows.packed.values != nullptr ||
+      partial.arrived != nullptr || partial.splits == 1)
+    return;
+  partial.meetings = static_cast<unsigned*>(rows.workspace);
+  if (in_turn) partial.tickets = partial.meetings + kCounters - 1;
+}
+
 __device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {
   *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(pair.x, pair.y);
 }
 
-inline constexpr int kCombineAtOnce = 16;  // splits that are asked for together
+// Neighbouring dims of a split.
+template <int kTwos>
+__device__ __forceinline__ void load_twos(const float* from, float2 (&twos)[kTwos]) {
+  if constexpr (kTwos == 1) {
+    twos[0] = __ldcg(reinterpret_cast<const float2*>(from));
+  } else {
+#pragma unroll
+    for (int t = 0; t < kTwos; t += 2) {
+      const float4 four = __ldcg(reinterpret_cast<const float4*>(from + 2 * t));
+      twos[t] = make_float2(four.x, four.y);
+      twos[t + 1] = make_float2(four.z, four.w);
+    }
+  }
+}
 
-// out[dim, dim + 1] of one query head from its splits, in their order. All lanes of a warp call it
-// for the same head. The sums of the first splits are asked for together with the extents, so that
-// up to kCombineAtOnce splits wait for the L2 cache once.
-__device__ inline void combine(const Partial& partial, std::size_t head_of_rows, int splits,
-                               int head_dim, int dim, __nv_bfloat16* out) {
-  constexpr unsigned kAll = 0xffffffffU;
-  static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
-  static_assert(32 % kCombineAtOnce == 0, "a group has its weights in one register");
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+// What the splits of a query head, in their order, are multiplied by; by all lanes of a warp for
+// the same head.
+struct SplitWeights {
+  float low, high;  // of split `lane` and of 32 further
+  float share;      // of the sum
+
+  static __device__ SplitWeights of(const Partial& partial, std::size_t head_of_rows, int splits) {
+    static_assert(kAttentionSplitsMax == 64, "a lane has two splits");
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const float2* extents = partial.extent + head_of_rows * partial.splits;
+    const float2 none = make_float2(-INFINITY, 0.0F);
+    const float2 first = lane < splits ? __ldcg(&extents[lane]) : none;
+    const float2 second = lane + 32 < splits ? __ldcg(&extents[lane + 32]) : none;
+    float most = fmaxf(first.x, second.x);
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+      most = fmaxf(most, __shfl_xor_sync(0xffffffffU, most, offset));
+    }
+    const float low = weight_of(first.x, most), high = weight_of(second.x, most);
+    return {low, high, share_of(warp_sum(first.y * low + second.y * high))};
+  }
+  __device__ float of_split(int split) const {
+    return __shfl_sync(0xffffffffU, split < 32 ? low : high, split % 32);
+  }
+};
+
+// Dims from `dim` of one query head: its splits in their order, multiplied by their share. All
+// lanes of a warp call it for the same head. The sums of the first splits are asked for together
+// with the extents, so that up to kAtOnce splits wait for the L2 cache once.
+template <int kTwos, int kAtOnce>
+__device__ __forceinline__ void sum_splits(const Partial& partial, std::size_t head_of_rows,
+                                           int splits, int head_dim, int dim,
+                                           float2 (&sum)[kTwos]) {
+  static_assert(32 % kAtOnce == 0, "a group has its weights in one register");
   const float* from = partial.sum + head_of_rows * partial.splits * head_dim + dim;
-  float2 part[kCombineAtOnce];
+  float2 part[kAtOnce][kTwos];
   const auto ask = [&](int first) {
 #pragma unroll
-    for (int i = 0; i < kCombineAtOnce; ++i) {
+    for (int i = 0; i < kAtOnce; ++i) {
       if (first + i >= splits) continue;
-      part[i] = __ldcg(
-          reinterpret_cast<const float2*>(from + static_cast<std::size_t>(first + i) * head_dim));
+      const float* const at = from + static_cast<std::size_t>(first + i) * head_dim;
+      load_twos(at, part[i]);
     }
   };
   ask(0);
-  const float2* extents = partial.extent + head_of_rows * partial.splits;
-  const float2 none = make_float2(-INFINITY, 0.0F);
-  const float2 low = lane < splits ? __ldcg(&extents[lane]) : none;
-  const float2 high = lane + 32 < splits ? __ldcg(&extents[lane + 32]) : none;
-  float most = fmaxf(low.x, high.x);
+  const SplitWeights weights = SplitWeights::of(partial, head_of_rows, splits);
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    most = fmaxf(most, __shfl_xor_sync(kAll, most, offset));
-  }
-  const float low_weight = weight_of(low.x, most);
-  const float high_weight = weight_of(high.x, most);
-  const float total = warp_sum(low.y * low_weight + high.y * high_weight);
-  float2 sum = {};
-  for (int first = 0; first < splits; first += kCombineAtOnce) {
+  for (float2& two : sum) two = {};
+  for (int first = 0; first < splits; first += kAtOnce) {
     if (first > 0) ask(first);
-    const float weights = first < 32 ? low_weight : high_weight;
 #pragma unroll
-    for (int i = 0; i < kCombineAtOnce; ++i) {
-      const float weight = __shfl_sync(kAll, weights, (first + i) % 32);
+    for (int i = 0; i < kAtOnce; ++i) {
+      const float weight = weights.of_split(first + i);
       if (first + i >= splits) continue;
-      sum.x += part[i].x * weight;
-      sum.y += part[i].y * weight;
+#pragma unroll
+      for (int t = 0; t < kTwos; ++t) {
+        sum[t].x += part[i][t].x * weight;
+        sum[t].y += part[i][t].y * weight;
+      }
     }
   }
-  const float share = share_of(total);
-  store_pair(out + dim, make_float2(sum.x * share, sum.y * share));
+#pragma unroll
+  for (float2& two : sum) two = make_float2(two.x * weights.share, two.y * weights.share);
+}
+
+// out[dim, dim + 1] of one query head. As sum_splits().
+__device__ inline void combine(const Partial& partial, std::size_t head_of_rows, int splits,
+                               int head_dim, int dim, __nv_bfloat16* out) {
+  constexpr int kAtOnce = 16;
+  float2 sum[1];
+  sum_splits<1, kAtOnce>(partial, head_of_rows, splits, head_dim, dim, sum);
+  store_pair(out + dim, sum[0]);
 }
 
 // How combine_kernel() puts the splits of a query head together.
@@ -101,6 +171,19 @@ struct Combine {
   __device__ void operator()(const Partial& partial, std::size_t head_of_rows, int splits,
                              int head_dim, int dim, __nv_bfloat16* out) const {
     combine(partial, head_of_rows, splits, head_dim, dim, out);
+  }
+  // Eight dims, not rounded yet; false where they stand in `out` already.
+  static __device__ bool eight(const Partial& partial, std::size_t head_of_rows, int splits,
+                               int head_dim, int dim, float (&x)[8]) {
+    constexpr int kAtOnce = 4;
+    float2 sum[4];
+    sum_splits<4, kAtOnce>(partial, head_of_rows, splits, head_dim, dim, sum);
+#pragma unroll
+    for (int t = 0; t < 4; ++t) {
+      x[2 * t] = sum[t].x;
+      x[2 * t + 1] = sum[t].y;
+    }
+    return true;
   }
 };
 
@@ -121,10 +204,11 @@ __global__ void combine_kernel(const Attention work, const int* list, const Part
 }
 
 // Enqueues it, if the blocks that attend leave it to do: where they have no counters.
-template <typename Count, typename Together = Combine>
+template <typename Count, typename Together>
 cudaError_t launch_combine(const Attention& work, const DecodeRows& rows, const Partial& partial,
                            cudaStream_t stream) {
-  if (partial.arrived != nullptr || partial.splits == 1) return cudaSuccess;
+  if (partial.arrived != nullptr || partial.meetings != nullptr || partial.splits == 1)
+    return cudaSuccess;
   return launch(
       combine_kernel<Count, Together>,
       {.blocks = dim3(static_cast<unsigned>(rows.count), static_cast<unsigned>(work.heads)),

@@ -19,7 +19,7 @@ struct GateUpTail {
   int inner;
 
   template <int kRows>
-  __device__ NothingKept nothing() const {
+  __device__ NothingKept begin(const TileTask&) const {
     return {};
   }
   // Of the gate and of the up of a thread's sums; a tile that is split asks for them at its end.
@@ -30,7 +30,7 @@ struct GateUpTail {
   }
   template <int kRows>
   __device__ void take_own(const float (&sum)[kRows / 8][4], const HeldScales& held, int tile,
-                           const TilePlace& place, int rows) const {
+                           const TilePlace& place, int rows, const NothingKept&) const {
     const int output = tile * (kTileOut / 2) + place.output;
     const float of_gate = held.outputs.x, of_up = held.outputs.y;
     const bool even = place.output % 2 == 0;
@@ -70,6 +70,8 @@ struct GateUpTail {
   }
   template <int kRows>
   __device__ void finish(const NothingKept&, int) const {}
+  template <int kRows>
+  __device__ void after(const NothingKept&, const TileTask&, const TileInput&) const {}
 
  private:
   __device__ void put(std::size_t place, const float4& gate, const float4& up) const {

@@ -56,7 +56,7 @@ struct GreedyTail {
     std::uint32_t not_finite = 0;  // a bit a row
   };
   template <int kRows>
-  __device__ Kept<kRows> nothing() const {
+  __device__ Kept<kRows> begin(const TileTask&) const {
     Kept<kRows> kept;
 #pragma unroll
     for (int i = 0; i < kRows / kTakerWarps; ++i) {
@@ -103,6 +103,8 @@ struct GreedyTail {
         blocks[static_cast<std::size_t>(blockIdx.x) * kManyRowsMax + row] = best;
     }
   }
+  template <int kRows>
+  __device__ void after(const Kept<kRows>&, const TileTask&, const TileInput&) const {}
 
  private:
   __device__ void see(float& best, int& best_token, int token, float sum,

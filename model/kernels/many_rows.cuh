@@ -1,12 +1,15 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "model/kernels/copy_barrier.cuh"
 #include "model/kernels/copy_ring.cuh"
+#include "model/kernels/grid_arrivals.h"
 #include "model/kernels/many_rows.h"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/shared_address.cuh"
+#include "model/kernels/takers.cuh"
 #include "model/kernels/warpgroup_products.cuh"
 #include "model/kernels/warpgroup_tiles.cuh"
 #include "model/kernels/weight_format.cuh"
@@ -23,10 +26,9 @@ namespace captiond::kernels {
 
 inline constexpr int kTileOut = 128;
 inline constexpr int kBlockBytes = 128;  // of a row in a K-block
-inline constexpr int kTakers = 256;      // threads that multiply
-inline constexpr int kTakerWarps = kTakers / 32;
 inline constexpr int kTileThreads = kTakers + 32;
 inline constexpr int kSplitsMax = 4;
+static_assert(kSplitsMax * 128 <= kSplitArrivalBytes);
 
 // The shared memory of a block. `kKeepsSums`: the sums of a tile have a place of their own, else
 // they stand in the ring, once all that comes through it has been taken.
@@ -64,9 +66,6 @@ struct TileTask {
   }
 };
 
-__device__ __forceinline__ void wait_for_takers() {
-  asm volatile("bar.sync 1, %0;" ::"n"(kTakers) : "memory");
-}
 __device__ __forceinline__ void wait_for_cluster() {
   asm volatile(
       "barrier.cluster.arrive.release;\n"
@@ -322,7 +321,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   const TileSums sums{ring.sums(), input.splits};
   const TilePlace place = TilePlace::of_thread<Tail::kPaired>();
   RingPlace<Shape::kStages> stage;
-  auto kept = tail.template nothing<kRows>();
+  auto kept = tail.template begin<kRows>(task);
   for (int tile = task.first_tile; tile < input.tiles; tile += task.tile_stride) {
     scales.outputs = tail.outputs_of(tile, place, split);
     float sum[kRows / 8][4];
@@ -337,7 +336,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
       tail.template take<kRows>(sums, scales, tile, 0, input.rows, kept);
       wait_for_takers();
     } else if (!split) {
-      tail.template take_own<kRows>(sum, scales, tile, place, input.rows);
+      tail.template take_own<kRows>(sum, scales, tile, place, input.rows, kept);
     } else {
       wait_for_takers();  // of the last stages, where the sums go
       put_sums<kRows>(sums.data, sum, place);
@@ -347,6 +346,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     }
   }
   tail.template finish<kRows>(kept, input.rows);
+  tail.template after<kRows>(kept, task, input);
   if (split) wait_for_cluster();  // nobody leaves whose memory others still read
 }
 
@@ -360,35 +360,78 @@ inline int grid_of(const TileInput& input, int blocks) {
   return input.splits > 1 ? input.tiles * input.splits : std::min(input.tiles, blocks);
 }
 
+// Of w in a format and so many rows.
+template <class Shape, class Tail>
+struct TileLaunch {
+  std::size_t row_bytes;
+  TileInput input;
+  LaunchShape shape;
+
+  TileLaunch(const Matrix& w, const ManyRows& x)
+      : row_bytes(w.format == MatrixFormat::kFp8
+                      ? captiond::kernels::row_bytes<Fp8Weights>(w.in)
+                      : static_cast<std::size_t>(w.in) * sizeof(__nv_bfloat16)),
+        input{.rows = x.rows,
+              .tiles = (w.out + kTileOut - 1) / kTileOut,
+              .k_blocks = static_cast<int>((row_bytes + kBlockBytes - 1) / kBlockBytes)} {
+    if (!Tail::kKeepsSums) input.splits = splits_of(input, x.blocks);
+    shape = {.blocks = dim3(static_cast<unsigned>(grid_of(input, x.blocks))),
+             .threads = dim3(kTileThreads),
+             .shared_bytes = Shape::kSharedBytes,
+             .cluster = static_cast<unsigned>(input.splits)};
+  }
+};
+
 template <class Products, int kRows, class Tail>
 cudaError_t launch_tiles(const Matrix& w, const ManyRows& x, const Tail& tail,
                          cudaStream_t stream) {
   using Shape = TileShape<kRows, Tail::kKeepsSums>;
-  const std::size_t row_bytes = w.format == MatrixFormat::kFp8
-                                    ? captiond::kernels::row_bytes<Fp8Weights>(w.in)
-                                    : static_cast<std::size_t>(w.in) * sizeof(__nv_bfloat16);
-  TileInput input{.rows = x.rows,
-                  .tiles = (w.out + kTileOut - 1) / kTileOut,
-                  .k_blocks = static_cast<int>((row_bytes + kBlockBytes - 1) / kBlockBytes)};
-  if (!Tail::kKeepsSums) input.splits = splits_of(input, x.blocks);
-  const LaunchShape shape{.blocks = dim3(static_cast<unsigned>(grid_of(input, x.blocks))),
-                          .threads = dim3(kTileThreads),
-                          .shared_bytes = Shape::kSharedBytes,
-                          .cluster = static_cast<unsigned>(input.splits)};
-  const CUtensorMap weights = Tail::kPaired ? x.maps->of_pairs(w.values, row_bytes, w.out / 2, 8)
-                                            : x.maps->of(w.values, row_bytes, w.out, kTileOut);
-  const CUtensorMap rows = x.maps->of(x.x, row_bytes, x.rows, kRows);
-  return launch(many_rows_kernel<Products, Shape, Tail>, shape, stream, weights, rows, input, tail);
+  const TileLaunch<Shape, Tail> tiles(w, x);
+  const CUtensorMap weights = Tail::kPaired
+                                  ? x.maps->of_pairs(w.values, tiles.row_bytes, w.out / 2, 8)
+                                  : x.maps->of(w.values, tiles.row_bytes, w.out, kTileOut);
+  const CUtensorMap rows = x.maps->of(x.x, tiles.row_bytes, x.rows, kRows);
+  return launch(many_rows_kernel<Products, Shape, Tail>, tiles.shape, stream, weights, rows,
+                tiles.input, tail);
+}
+
+// Whether all blocks of such a launch find room at once.
+template <class Products, int kRows, class Tail>
+cudaError_t fit_tiles(const Matrix& w, const ManyRows& x, bool& fit) {
+  using Shape = TileShape<kRows, Tail::kKeepsSums>;
+  const TileLaunch<Shape, Tail> tiles(w, x);
+  int clusters = 0;
+  const cudaError_t status =
+      clusters_at_once(many_rows_kernel<Products, Shape, Tail>, tiles.shape, clusters);
+  fit = status == cudaSuccess &&
+        static_cast<unsigned>(clusters) * tiles.shape.cluster >= tiles.shape.blocks.x;
+  return status;
+}
+
+// Calls body with the rows of the tiles that take so many.
+template <class Body>
+cudaError_t with_tile_rows(int rows, const Body& body) {
+  switch (tile_rows_of(rows)) {
+    case 32:
+      return body(std::integral_constant<int, 32>{});
+    case 64:
+      return body(std::integral_constant<int, 64>{});
+    case 96:
+      return body(std::integral_constant<int, 96>{});
+    case 104:
+      return body(std::integral_constant<int, 104>{});
+    case 112:
+      return body(std::integral_constant<int, 112>{});
+    default:
+      return body(std::integral_constant<int, kManyRowsMax>{});
+  }
 }
 
 template <class Products, class Tail>
 cudaError_t launch_rows(const Matrix& w, const ManyRows& x, const Tail& tail, cudaStream_t stream) {
-  if (x.rows <= 32) return launch_tiles<Products, 32>(w, x, tail, stream);
-  if (x.rows <= 64) return launch_tiles<Products, 64>(w, x, tail, stream);
-  if (x.rows <= 96) return launch_tiles<Products, 96>(w, x, tail, stream);
-  if (x.rows <= 104) return launch_tiles<Products, 104>(w, x, tail, stream);
-  if (x.rows <= 112) return launch_tiles<Products, 112>(w, x, tail, stream);
-  return launch_tiles<Products, 128>(w, x, tail, stream);
+  return with_tile_rows(x.rows, [&](auto rows) {
+    return launch_tiles<Products, decltype(rows)::value>(w, x, tail, stream);
+  });
 }
 
 template <class Tail>

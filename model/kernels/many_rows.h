@@ -14,6 +14,13 @@ namespace captiond::kernels {
 // Rows of one launch of the kernels below.
 inline constexpr int kManyRowsMax = 128;
 
+// Rows of the tiles that take so many rows.
+[[nodiscard]] constexpr int tile_rows_of(int rows) noexcept {
+  for (const int tile : {32, 64, 96, 104, 112})
+    if (rows <= tile) return tile;
+  return kManyRowsMax;
+}
+
 // The rows that a product of many rows takes: in the format of the weights, kBf16 or kFp8 (packed
 // by pack_matrix(), with a scale a row); 16-byte aligned, on the device.
 struct ManyRows {

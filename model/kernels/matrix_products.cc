@@ -2,16 +2,22 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "model/kernels/cuda_error.h"
 #include "model/kernels/few_rows.h"
 #include "model/kernels/gelu_product.h"
 #include "model/kernels/gemm.h"
 #include "model/kernels/many_rows.h"
+#include "model/kernels/norm_behind.h"
 #include "model/kernels/pack_matrix.h"
+#include "model/kernels/packed_gate_up.h"
+#include "model/kernels/rotation_behind.h"
 #include "model/kernels/row_packing.h"
+#include "model/kernels/stream_normed.h"
 #include "model/kernels/tensor_map.h"
 #include "model/kernels/wide_rows.h"
 
@@ -162,6 +168,21 @@ struct MatrixProducts::State {
   Gemm gemm;
   TensorMaps maps;
   int blocks = 0;
+  enum class LastPhase { kNorms, kPacking, kRotation };
+  // Whether one fits, by out, in, rows of a tile, format and kind.
+  std::map<std::tuple<int, int, int, MatrixFormat, LastPhase>, bool> fit;
+
+  template <typename Ask>
+  bool fits(const Matrix& w, int rows, LastPhase kind, const Ask& ask) {
+    const bool gate_up = kind == LastPhase::kPacking;
+    if (!in_tiles(w, rows) || rows <= streamed_rows_max(w, gate_up)) return false;
+    const auto [place, fresh] =
+        fit.try_emplace({w.out, w.in, tile_rows_of(rows), w.format, kind}, false);
+    if (fresh)
+      check_cuda(ask(w, ManyRows{.rows = rows, .blocks = blocks}, place->second),
+                 "Asking for room for the product of " + shape_of(w, rows));
+    return place->second;
+  }
 
   // `count` rows of x [*, w.in] from row `first`.
   FewRows few(const Matrix& w, const __nv_bfloat16* x, std::size_t first, int count) const {
@@ -383,6 +404,74 @@ void MatrixProducts::feed_forward(const FeedForward& w, const PackedRows& x, __n
   check_workspace(workspace, parts, up, rows);
   check_cuda(gate_up_wide(up, state_->tiles(x, rows), h, stream), what);
   linear(down, h, y, rows, workspace, stream);
+}
+
+bool MatrixProducts::norms_behind(const Matrix& w, int rows) {
+  if (rows <= streamed_rows_max(w, false)) return norms_behind_few(w, rows);
+  return state_->fits(w, rows, State::LastPhase::kNorms, kernels::norms_behind);
+}
+
+void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, const NormBehind& behind,
+                            int rows, ProductWorkspace workspace, cudaStream_t stream) {
+  check_matrix(w, rows);
+  if (rows <= streamed_rows_max(w, false)) {
+    check_cuda(linear_normed_few(w, state_->few(w, x, 0, rows), behind, stream),
+               "The product of " + shape_of(w, rows) + " with norms");
+    return;
+  }
+  const Parts parts = Parts::of(w, false, rows, state_->blocks);
+  check_workspace(workspace, parts, w, rows);
+  const ManyRows many =
+      state_->tiles(w, x, rows, parts, static_cast<char*>(workspace.data), stream);
+  check_cuda(linear_normed_many(w, many, behind, stream),
+             "The product of " + shape_of(w, rows) + " with norms");
+}
+
+void MatrixProducts::linear(const Matrix& w, const PackedRows& x, const NormBehind& behind,
+                            int rows, cudaStream_t stream) {
+  check_packed(w, false, x, rows);
+  check_cuda(linear_normed_many(w, state_->tiles(x, rows), behind, stream),
+             "The product of " + shape_of(w, rows) + " with norms");
+}
+
+bool MatrixProducts::rotates_behind(const Matrix& w, int rows) {
+  return state_->fits(w, rows, State::LastPhase::kRotation, kernels::rotates_behind);
+}
+
+void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, const RotationBehind& behind,
+                            int rows, ProductWorkspace workspace, cudaStream_t stream) {
+  check_matrix(w, rows);
+  const Parts parts = Parts::of(w, false, rows, state_->blocks);
+  check_workspace(workspace, parts, w, rows);
+  const ManyRows many =
+      state_->tiles(w, x, rows, parts, static_cast<char*>(workspace.data), stream);
+  check_cuda(linear_rotated_many(w, many, behind, stream),
+             "The product of " + shape_of(w, rows) + " with rope");
+}
+
+void MatrixProducts::linear(const Matrix& w, const PackedRows& x, const RotationBehind& behind,
+                            int rows, cudaStream_t stream) {
+  check_packed(w, false, x, rows);
+  check_cuda(linear_rotated_many(w, state_->tiles(x, rows), behind, stream),
+             "The product of " + shape_of(w, rows) + " with rope");
+}
+
+bool MatrixProducts::packs_behind(const Matrix& up, int rows) {
+  return state_->fits(up, rows, State::LastPhase::kPacking, kernels::packs_behind);
+}
+
+void MatrixProducts::gate_up(const Matrix& w, const PackedRows& x, const PackedRows& h,
+                             unsigned* arrivals, int rows, cudaStream_t stream) {
+  check_packed(w, true, x, rows);
+  check_cuda(gate_up_packed_many(w, state_->tiles(x, rows), h, arrivals, stream),
+             "Gate and up of " + shape_of(w, rows) + " with packing");
+}
+
+void MatrixProducts::gate_up(const Matrix& w, const PackedRows& x, __nv_bfloat16* h, int rows,
+                             cudaStream_t stream) {
+  check_packed(w, true, x, rows);
+  check_cuda(gate_up_many(w, state_->tiles(x, rows), h, stream),
+             "Gate and up of " + shape_of(w, rows));
 }
 
 void MatrixProducts::head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,

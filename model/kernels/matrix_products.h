@@ -14,6 +14,9 @@
 
 namespace captiond::kernels {
 
+struct NormBehind;
+struct RotationBehind;
+
 // Scratch of one stream: device memory, 256-byte aligned, zeroed once before its first use and then
 // left to the products alone.
 struct ProductWorkspace {
@@ -132,6 +135,29 @@ class MatrixProducts {
                     __nv_bfloat16* y, int rows, ProductWorkspace workspace, cudaStream_t stream);
   void feed_forward(const FeedForward& w, const PackedRows& x, __nv_bfloat16* h, __nv_bfloat16* y,
                     int rows, ProductWorkspace workspace, cudaStream_t stream);
+
+  // Products whose last phase does what else were a kernel behind them, with the same bits, by
+  // blocks that wait for each other (grid_arrivals.h): norms of the rows that a linear product
+  // wrote (norm_behind.h; of streamed rows above kNormedRowsMax stream_normed.h), the packing of
+  // gate and up's products (packed_gate_up.h; in tiles). Whether a product of so many rows can, and
+  // the products.
+  bool norms_behind(const Matrix& w, int rows);
+  void linear(const Matrix& w, const __nv_bfloat16* x, const NormBehind& behind, int rows,
+              ProductWorkspace workspace, cudaStream_t stream);
+  void linear(const Matrix& w, const PackedRows& x, const NormBehind& behind, int rows,
+              cudaStream_t stream);
+  // Norm, rope and the way into the pages of what the projections are (rotation_behind.h).
+  bool rotates_behind(const Matrix& w, int rows);
+  void linear(const Matrix& w, const __nv_bfloat16* x, const RotationBehind& behind, int rows,
+              ProductWorkspace workspace, cudaStream_t stream);
+  void linear(const Matrix& w, const PackedRows& x, const RotationBehind& behind, int rows,
+              cudaStream_t stream);
+  bool packs_behind(const Matrix& up, int rows);
+  void gate_up(const Matrix& w, const PackedRows& x, const PackedRows& h, unsigned* arrivals,
+               int rows, cudaStream_t stream);
+  // gate_up() of packed rows in tiles.
+  void gate_up(const Matrix& w, const PackedRows& x, __nv_bfloat16* h, int rows,
+               cudaStream_t stream);
 
   // logits [rows, vocab] float32, softcapped, nothing suppressed; nothing is rounded to bf16.
   void head_logits(const Head& head, const __nv_bfloat16* x, float* logits, int rows,

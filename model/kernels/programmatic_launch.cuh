@@ -65,8 +65,21 @@ template <class... Parameters>
                                            int& count) noexcept {
   const cudaError_t status = allow_shared_bytes(kernel, shape);
   if (status != cudaSuccess) return status;
-  LaunchConfig launch(shape, nullptr);
-  return cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config);
+  if (shape.cluster > 1) {
+    LaunchConfig launch(shape, nullptr);
+    return cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config);
+  }
+  // Of launches without clusters that says 0.
+  int device = 0, multiprocessors = 0;
+  cudaError_t asked = cudaGetDevice(&device);
+  if (asked == cudaSuccess)
+    asked = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  if (asked == cudaSuccess)
+    asked = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &count, kernel, static_cast<int>(shape.threads.x * shape.threads.y * shape.threads.z),
+        shape.shared_bytes);
+  count *= multiprocessors;
+  return asked;
 }
 
 // Enqueues `kernel` so that it may start before its predecessor ends. Returns the launch status.

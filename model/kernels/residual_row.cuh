@@ -6,12 +6,16 @@
 
 namespace captiond::kernels {
 
+// 1 / sqrt(mean + eps), of a row's sum of squares.
+__device__ __forceinline__ float scale_of_mean(float sum, int width, float eps) {
+  return 1.0F / sqrtf(sum / static_cast<float>(width) + eps);
+}
+
 // 1 / sqrt(mean of the squares + eps) of a row whose eight values each thread of the block has, or
 // zeros beyond its end. `scratch` as for block_sum().
 __device__ __forceinline__ float rms_scale(const float (&values)[kLane], int width, float eps,
                                            float* scratch) {
-  const float sum = block_sum(sum_of_squares(values), scratch);
-  return 1.0F / sqrtf(sum / static_cast<float>(width) + eps);
+  return scale_of_mean(block_sum(sum_of_squares(values), scratch), width, eps);
 }
 
 // hidden = (hidden + rms(x) * post) * scalar, rounded as norm.h says; `scale` of x.

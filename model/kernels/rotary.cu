@@ -4,6 +4,7 @@
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/rotary.h"
 #include "model/kernels/rotary_head.cuh"
+#include "model/kernels/rotary_row.cuh"
 #include "model/kernels/value_pages.cuh"
 
 namespace captiond::kernels {
@@ -14,51 +15,13 @@ constexpr int kWarps = 4;  // a block
 constexpr int kManyRows = 256;
 constexpr int kMostRows = 2048;
 
-// Every `stride`-th head from `first` on of a block's row. Values stay away when `kValuesApart`.
-template <class Slot, int kVector, int kSteps, bool kValuesApart>
-__device__ __forceinline__ void rotate_row(const RotateAndStore& work, int first, int stride) {
-  const int dim = work.kv.head_dim;
-  const int half = dim / 2;
-  const int kv_heads = work.kv.kv_heads;
-  const int head_count = work.heads + (work.value_is_key ? 1 : 2) * kv_heads;
-  const int head_end = kValuesApart ? work.heads + kv_heads : head_count;
-  const std::size_t step_row = blockIdx.x;
-  const KvRow row = work.rows[step_row];
-  RotaryTurn<kVector, kSteps> turn;
-  if (row.position >= 0) turn.compute(work, row.position);
-  wait_for_previous_kernels();
-  if (row.position < 0) return;
-
-  for (int index = first; index < head_end; index += stride) {
-    const bool is_query = index < work.heads;
-    const bool is_key = !is_query && index < work.heads + kv_heads;
-    RotaryHead<kVector, kSteps> head;
-    RotaryHead<kVector, kSteps> weight;
-    head.load(work.projected + (step_row * head_count + index) * dim, half);
-    if (is_query || is_key) weight.load(is_query ? work.query_weight : work.key_weight, half);
-    const float scale = head.scale(dim, work.eps);
-    if (is_query) {
-      head = normed<true>(head, weight, scale);
-      turn.apply(head);
-      head.store(work.query + (step_row * work.heads + index) * dim, half);
-      continue;
-    }
-    const Slot place(work, row, (index - work.heads) % kv_heads);
-    if constexpr (!kValuesApart) {
-      if (!is_key || work.value_is_key) place.store_value(normed<false>(head, weight, scale));
-      if (!is_key) continue;
-    }
-    head = normed<true>(head, weight, scale);
-    turn.apply(head);
-    place.store_key(head);
-  }
-}
-
 template <class Slot, int kVector, int kSteps>
 __global__ void __launch_bounds__(kWarps * 32) rotate_and_store_kernel(const RotateAndStore work) {
   let_next_kernel_start();
   const int warp = static_cast<int>(blockIdx.y * kWarps + threadIdx.x / 32);
-  rotate_row<Slot, kVector, kSteps, false>(work, warp, static_cast<int>(gridDim.y) * kWarps);
+  rotate_row<Slot, kVector, kSteps, false>(work, blockIdx.x, warp,
+                                           static_cast<int>(gridDim.y) * kWarps,
+                                           [] { wait_for_previous_kernels(); });
 }
 
 // The first blocks of a grid take the values, a page each; the others a row of queries and keys.
@@ -71,7 +34,9 @@ __global__ void __launch_bounds__(kWarps * 32)
   let_next_kernel_start();
   if (blockIdx.y > 0) {
     const int warp = static_cast<int>((blockIdx.y - 1) * kWarps + threadIdx.x / 32);
-    rotate_row<Fp8Slot, kVector, 1, true>(work, warp, static_cast<int>(gridDim.y - 1) * kWarps);
+    rotate_row<Fp8Slot, kVector, 1, true>(work, blockIdx.x, warp,
+                                          static_cast<int>(gridDim.y - 1) * kWarps,
+                                          [] { wait_for_previous_kernels(); });
     return;
   }
   const int rows = static_cast<int>(gridDim.x);

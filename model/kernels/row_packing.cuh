@@ -45,6 +45,9 @@ class Divisor {
   __device__ __forceinline__ uint2 packed(const float (&eight)[8]) const {
     return plain_ ? packed_by<true>(eight) : packed_by<false>(eight);
   }
+  __device__ __forceinline__ std::uint32_t packed(const float (&four)[4]) const {
+    return plain_ ? four_bytes<true>(four) : four_bytes<false>(four);
+  }
 
  private:
   template <bool kPlain>
@@ -64,6 +67,10 @@ class Divisor {
   __device__ uint2 packed_by(const float (&x)[8]) const {
     return {two_bytes<kPlain>(x[2], x[0]) | two_bytes<kPlain>(x[3], x[1]) << 16,
             two_bytes<kPlain>(x[6], x[4]) | two_bytes<kPlain>(x[7], x[5]) << 16};
+  }
+  template <bool kPlain>
+  __device__ std::uint32_t four_bytes(const float (&x)[4]) const {
+    return two_bytes<kPlain>(x[2], x[0]) | two_bytes<kPlain>(x[3], x[1]) << 16;
   }
 
   float scale_;

@@ -180,17 +180,25 @@ std::vector<__nv_bfloat16> AttentionCase::plain() {
   return run([&] { require(attend_plain(work_, rows(), nullptr)); });
 }
 
+std::size_t AttentionCase::workspace_bytes(int rows) const {
+  return decode_workspace_bytes(shape_.heads, shape_.head_dim, rows, keys_max());
+}
+
 std::vector<__nv_bfloat16> AttentionCase::decode(const std::vector<int>& list) {
+  const DeviceArray<unsigned char> workspace(workspace_bytes(static_cast<int>(list.size())));
+  return decode(list, workspace.data());
+}
+
+std::vector<__nv_bfloat16> AttentionCase::decode(const std::vector<int>& list,
+                                                 unsigned char* workspace) {
   const DeviceArray<int> device_list(list);
   const auto count = static_cast<int>(list.size());
-  const DeviceArray<unsigned char> workspace(
-      decode_workspace_bytes(shape_.heads, shape_.head_dim, count, keys_max()));
   return run([&] {
     require(attend_decode(work_,
                           {.list = device_list.data(),
                            .count = count,
                            .keys_max = keys_max(),
-                           .workspace = workspace.data()},
+                           .workspace = workspace},
                           nullptr));
   });
 }

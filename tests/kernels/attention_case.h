@@ -46,6 +46,9 @@ class AttentionCase {
   // The kernels; each returns out [rows, heads, head_dim], NaN where nothing was written.
   std::vector<__nv_bfloat16> plain();
   std::vector<__nv_bfloat16> decode(const std::vector<int>& list);
+  // `workspace`: workspace_bytes(list.size()) at least, zeroed before its first use.
+  std::vector<__nv_bfloat16> decode(const std::vector<int>& list, unsigned char* workspace);
+  std::size_t workspace_bytes(int rows) const;
   std::vector<__nv_bfloat16> prefill(const std::vector<AttentionTile>& tiles);
 
   // All pages as they are on the device now, and all pages as they were made.

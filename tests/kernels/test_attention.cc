@@ -1,5 +1,7 @@
 #define BOOST_TEST_MODULE attention
+#include <algorithm>
 #include <cmath>
+#include <deque>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -128,6 +130,54 @@ BOOST_AUTO_TEST_CASE(decode_of_a_row_does_not_depend_on_its_neighbours) {
       }
     }
   }
+}
+
+// Of few rows the blocks put the splits together themselves, of more a kernel does.
+BOOST_AUTO_TEST_CASE(blocks_that_meet_give_the_bits_of_a_kernel) {
+  const std::vector<int> lengths = {5000, 1, 1024, 129, 64,   2048, 3000, 17,   4097, 700,
+                                    1041, 4, 1500, 65,  2500, 4999, 33,   1025, 257,  90};
+  for (const auto& [shape, format] : kKinds) {
+    AttentionCase step(shape, 0, last_rows(lengths), false, format);
+    const auto whole = step.decode(all_rows(step));
+    step.expect(whole, "decode", 0);
+    for (const int count : {1, 2, 4, 5, 8, 16}) {
+      std::vector<int> list(static_cast<std::size_t>(count));
+      std::iota(list.begin(), list.end(), 0);
+      for (int turn = 0; turn < 2; ++turn) {
+        const auto few = step.decode(list);
+        for (const int row : list)
+          BOOST_TEST(same_bits(row_of(few, shape, row), row_of(whole, shape, row)),
+                     count << " rows, row " << row);
+      }
+    }
+  }
+}
+
+// Words that one kind of launch leaves are met by the others.
+BOOST_AUTO_TEST_CASE(one_workspace_serves_launches_of_all_kinds_in_turn) {
+  const std::vector<int> lengths = {3000, 1,  1024, 129, 2048, 700, 1041, 4, 1500, 65,
+                                    2500, 33, 257,  90,  640,  17,  2047, 8, 999,  1030};
+  std::deque<AttentionCase> steps;
+  std::vector<std::vector<__nv_bfloat16>> whole;
+  std::size_t bytes = 0;
+  for (const auto& [shape, format] : kKinds) {
+    AttentionCase& step = steps.emplace_back(shape, shape.kv_heads == 8 ? kWindow : 0,
+                                             last_rows(lengths), false, format);
+    whole.push_back(step.decode(all_rows(step)));
+    bytes = std::max(bytes, step.workspace_bytes(step.rows()));
+  }
+  const DeviceArray<unsigned char> workspace(bytes);
+  for (int turn = 0; turn < 3; ++turn)
+    for (const int count : {1, 20, 4, 16, 2, 8, 5})
+      for (std::size_t kind = 0; kind < steps.size(); ++kind) {
+        const HeadShape shape = kKinds[kind].first;
+        std::vector<int> list(static_cast<std::size_t>(count));
+        std::iota(list.begin(), list.end(), 0);
+        const auto got = steps[kind].decode(list, workspace.data());
+        for (const int row : list)
+          BOOST_TEST(same_bits(row_of(got, shape, row), row_of(whole[kind], shape, row)),
+                     "kind " << kind << ", " << count << " rows, row " << row);
+      }
 }
 
 // More rows than one launch over fp8 pages takes, listed and not.
