@@ -39,14 +39,6 @@ int current_device() {
   return device;
 }
 
-DeviceMemory zeroed_words() {
-  DeviceMemory words(kernels::kSplitArrivalBytes + kernels::kPackingArrivalBytes,
-                     "meetings of blocks");
-  kernels::check_cuda(cudaMemset(words.data(), 0, words.bytes()), "Clearing counters");
-  kernels::check_cuda(cudaDeviceSynchronize(), "Clearing counters");
-  return words;
-}
-
 // Empty where the right was taken.
 std::string obstacle_on(int device) {
   int shared = 0;
@@ -60,7 +52,10 @@ std::string obstacle_on(int device) {
 }  // namespace
 
 CudaArrivals::CudaArrivals()
-    : device_(current_device()), words_(zeroed_words()), obstacle_(obstacle_on(device_)) {}
+    : device_(current_device()),
+      words_(DeviceMemory::zeroed(kernels::kSplitArrivalBytes + kernels::kPackingArrivalBytes,
+                                  "meetings of blocks")),
+      obstacle_(obstacle_on(device_)) {}
 
 CudaArrivals::~CudaArrivals() {
   if (may_wait()) Holders::of_process().give_back(device_);

@@ -229,25 +229,20 @@ Buffers CudaForward::make_buffers() const {
                                     static_cast<int>(kDecodeRows), static_cast<int>(keys)));
   }
   const auto rows_of = [&](std::size_t width) {
-    DeviceMemory memory(rows_max_ * width * sizeof(Value), "the activations of a step");
     // Padding rows are computed as well: what they hold never counts, but must not be a trap.
-    kernels::check_cuda(cudaMemset(memory.data(), 0, memory.bytes()), "Clearing activations");
-    return memory;
+    return DeviceMemory::zeroed(rows_max_ * width * sizeof(Value), "the activations of a step");
   };
   const auto hidden = static_cast<std::size_t>(text_.hidden_size);
   const auto inner = static_cast<std::size_t>(text_.intermediate_size);
-  Buffers buffers{.hidden = rows_of(hidden),
-                  .normal = rows_of(hidden),
-                  .projected = rows_of(projected),
-                  .query = rows_of(attended),
-                  .attended = rows_of(attended),
-                  .packed = DeviceMemory(
-                      kBuckets.back() * (std::max(attended, inner) + sizeof(float)), "packed rows"),
-                  .active = rows_of(inner),
-                  .attention = DeviceMemory(scratch, "the attention")};
-  kernels::check_cuda(cudaMemset(buffers.attention.data(), 0, scratch), "Clearing scratch memory");
-  kernels::check_cuda(cudaDeviceSynchronize(), "Clearing memory");
-  return buffers;
+  return Buffers{.hidden = rows_of(hidden),
+                 .normal = rows_of(hidden),
+                 .projected = rows_of(projected),
+                 .query = rows_of(attended),
+                 .attended = rows_of(attended),
+                 .packed = DeviceMemory(
+                     kBuckets.back() * (std::max(attended, inner) + sizeof(float)), "packed rows"),
+                 .active = rows_of(inner),
+                 .attention = DeviceMemory::zeroed(scratch, "the attention")};
 }
 
 void CudaForward::capture_graphs() {
@@ -445,8 +440,8 @@ bool CudaForward::joins_apart(std::size_t index, std::size_t rows) const {
 // Whether the kernel that joins the splits of attention packs its rows for the product behind it.
 bool CudaForward::packs_attended(std::size_t index, std::size_t rows, Pass pass) const {
   const kernels::Matrix& out = weights_.layers()[index].attention_out;
-  return pass == Pass::kDecode && has_fast_attention(index) && out.in % 256 == 0 &&
-         out.in <= 8192 && CudaProducts::takes_packed(out, false, rows);
+  return pass == Pass::kDecode && has_fast_attention(index) &&
+         kernels::decode_attention_packs(out.in) && CudaProducts::takes_packed(out, false, rows);
 }
 
 kernels::PackedRows CudaForward::packed(int width) const {

@@ -66,6 +66,15 @@ DeviceMemory::DeviceMemory(std::size_t bytes, std::string_view purpose) : bytes_
   data_ = static_cast<std::byte*>(data);
 }
 
+DeviceMemory DeviceMemory::zeroed(std::size_t bytes, std::string_view purpose) {
+  DeviceMemory memory(bytes, purpose);
+  const std::string what = "Clearing memory for " + std::string(purpose);
+  kernels::check_cuda(cudaMemset(memory.data_, 0, bytes), what);
+  // Streams do not wait for the default one, which clears.
+  kernels::check_cuda(cudaDeviceSynchronize(), what);
+  return memory;
+}
+
 DeviceMemory::~DeviceMemory() {
   // After a failure of the context there is nothing left to free, and a destructor cannot say so.
   if (data_ != nullptr) cudaFree(data_);

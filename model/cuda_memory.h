@@ -24,6 +24,8 @@ class DeviceMemory {
   DeviceMemory() = default;
   // Throws std::runtime_error naming `purpose`, the bytes asked for and the bytes free.
   DeviceMemory(std::size_t bytes, std::string_view purpose);
+  // Of zeros, for every stream.
+  static DeviceMemory zeroed(std::size_t bytes, std::string_view purpose);
   ~DeviceMemory();
   DeviceMemory(DeviceMemory&& other) noexcept;
   DeviceMemory& operator=(DeviceMemory&& other) noexcept;

@@ -1,11 +1,9 @@
 #include "model/cuda_merged_norms.h"
 
 #include <cuda_bf16.h>
-#include <cuda_runtime_api.h>
 
 #include "model/cuda_products.h"
 #include "model/cuda_weights.h"
-#include "model/kernels/cuda_error.h"
 #include "model/kernels/matrix_products.h"
 #include "model/kernels/normed_rows.h"
 
@@ -23,13 +21,6 @@ std::size_t rows_max_of(const CudaWeights& weights) {
   return Products::kNormedRowsMax;
 }
 
-DeviceMemory zeroed(std::size_t bytes, const char* what) {
-  DeviceMemory memory(bytes, what);
-  kernels::check_cuda(cudaMemset(memory.data(), 0, memory.bytes()), "Clearing memory");
-  kernels::check_cuda(cudaDeviceSynchronize(), "Clearing memory");
-  return memory;
-}
-
 }  // namespace
 
 CudaMergedNorms::CudaMergedNorms(const CudaProducts& products, const CudaWeights& weights,
@@ -40,11 +31,12 @@ CudaMergedNorms::CudaMergedNorms(const CudaProducts& products, const CudaWeights
       hidden_(hidden),
       rows_max_(rows_max_of(weights)),
       slots_(products.square_slots(weights.layers().front().down)),
-      squares_(zeroed(kernels::MatrixProducts::kNormedRowsMax * slots_ * sizeof(float),
-                      "the squares of rows")),
-      hidden_after_(zeroed(static_cast<std::size_t>(weights.layers().front().down.out) *
-                               kernels::MatrixProducts::kNormedRowsMax * sizeof(__nv_bfloat16),
-                           "the residual stream of few rows")) {}
+      squares_(DeviceMemory::zeroed(
+          kernels::MatrixProducts::kNormedRowsMax * slots_ * sizeof(float), "the squares of rows")),
+      hidden_after_(
+          DeviceMemory::zeroed(static_cast<std::size_t>(weights.layers().front().down.out) *
+                                   kernels::MatrixProducts::kNormedRowsMax * sizeof(__nv_bfloat16),
+                               "the residual stream of few rows")) {}
 
 bool CudaMergedNorms::serves(std::size_t rows) const { return rows <= rows_max_; }
 

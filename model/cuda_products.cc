@@ -9,13 +9,10 @@ namespace captiond {
 
 CudaProducts::CudaProducts(const std::vector<kernels::ProductShape>& shapes, std::size_t rows_max)
     : products_(std::make_unique<kernels::MatrixProducts>()),
-      workspace_(products_->plan(shapes, static_cast<int>(rows_max)), "the matrix products") {
-  kernels::check_cuda(cudaMemset(workspace_.data(), 0, workspace_.bytes()),
-                      "Clearing the products' workspace");
+      workspace_(DeviceMemory::zeroed(products_->plan(shapes, static_cast<int>(rows_max)),
+                                      "the matrix products")) {
   kernels::check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
                       "Making a stream");
-  // The stream does not wait for the default one, which cleared the workspace.
-  kernels::check_cuda(cudaDeviceSynchronize(), "Clearing the products' workspace");
 }
 
 CudaProducts::~CudaProducts() {

@@ -1,7 +1,5 @@
 #include "model/cuda_seam.h"
 
-#include <cuda_runtime_api.h>
-
 #include "model/cuda_arrivals.h"
 #include "model/cuda_products.h"
 #include "model/kernels/cuda_error.h"
@@ -13,6 +11,7 @@
 #include "model/kernels/row_packing.h"
 
 namespace captiond {
+
 CudaSeam::CudaSeam(const CudaProducts& products, const CudaArrivals& arrivals, __nv_bfloat16* rows,
                    std::size_t rows_max, std::size_t width)
     : products_(products),
@@ -106,8 +105,9 @@ void CudaSeam::linear_and_norm(const kernels::Matrix& w, const kernels::PackedRo
 
 bool CudaSeam::linear_and_rotate(const kernels::Matrix& w, const kernels::RotateAndStore& rotate,
                                  std::size_t rows) const {
-  const bool has_dim = rotate.kv.head_dim == 256 || rotate.kv.head_dim == 512;
-  if (!has_dim || !arrivals_.may_wait() || !products_.rotates_behind(w, rows)) return false;
+  if (!kernels::rotates_head_dim(rotate.kv.head_dim) || !arrivals_.may_wait() ||
+      !products_.rotates_behind(w, rows))
+    return false;
   const kernels::RotationBehind behind{.rotate = rotate, .arrivals = arrivals_.of_splits()};
   if (CudaProducts::takes_packed(w, false, rows)) {
     products_.linear(w, packed(), behind, rows);
@@ -121,27 +121,24 @@ void CudaSeam::feed_forward_and_norm(const kernels::Matrix& up, const kernels::M
                                      __nv_bfloat16* h, const kernels::PackedRows& packed_h,
                                      const kernels::ResidualNorm& norm, const kernels::Matrix& next,
                                      std::size_t rows) const {
-  kernels::ResidualNorm apart = norm;
-  apart.sublayer = rows_;
-  const bool norms = norms_behind(down, rows);
-  const kernels::NormBehind behind = this->behind(norm, next, false, rows);
-  if (CudaProducts::takes_packed(up, true, rows) && CudaProducts::takes_packed(down, false, rows) &&
-      arrivals_.may_wait() && products_.packs_behind(up, rows)) {
+  const bool takes_packed = CudaProducts::takes_packed(up, true, rows);
+  if (takes_packed && CudaProducts::takes_packed(down, false, rows) && arrivals_.may_wait() &&
+      products_.packs_behind(up, rows)) {
     products_.gate_up(up, packed(), packed_h, arrivals_.of_packing(), rows);
-    if (norms) return products_.linear(down, packed_h, behind, rows);
-    products_.linear(down, packed_h, rows_, rows);
-    return this->norm(apart, next, false, rows);
+    return linear_and_norm(down, packed_h, norm, next, false, rows);
   }
-  if (!norms) {
+  if (!norms_behind(down, rows)) {
     feed_forward(up, down, h, rows_, rows);
+    kernels::ResidualNorm apart = norm;
+    apart.sublayer = rows_;
     return this->norm(apart, next, false, rows);
   }
-  if (CudaProducts::takes_packed(up, true, rows)) {
+  if (takes_packed) {
     products_.gate_up(up, packed(), h, rows);
   } else {
     products_.gate_up(up, rows_, h, rows);
   }
-  products_.linear(down, h, behind, rows);
+  linear_and_norm(down, h, norm, next, false, rows);
 }
 
 }  // namespace captiond

@@ -38,6 +38,9 @@ struct Attention {
 // Head dims 256 and 512, at most 16 query heads on a KV head.
 [[nodiscard]] bool decode_attention_supports(int heads, int kv_heads, int head_dim) noexcept;
 
+// Whether attend_decode() packs rows of heads * head_dim = `width`.
+constexpr bool decode_attention_packs(int width) { return width % 256 == 0 && width <= 8192; }
+
 // The keys of a row are split into runs of a length that depends on the row's own number of visible
 // keys alone; at most this many.
 inline constexpr int kAttentionSplitsMax = 64;
@@ -54,8 +57,8 @@ struct DecodeRows {
   int keys_max = 0;           // sizes the grid, of a captured graph too; a row that sees more traps
   void* workspace = nullptr;  // decode_workspace_bytes(), 16-byte aligned
   // For rows that go on to a product in e4m3: `out` is packed here as pack_rows() packs it, and
-  // holds it in bf16 only in part. [rows of the step, heads * head_dim], of up to 8192 in steps of
-  // 256. Not of rotate_and_attend().
+  // holds it in bf16 only in part. [rows of the step, heads * head_dim], of which
+  // decode_attention_packs() says that it can be. Not of rotate_and_attend().
   PackedRows packed = {};
   bool may_wait = true;  // whether its blocks may wait for each other (grid_arrivals.h)
 };

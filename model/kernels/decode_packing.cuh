@@ -51,10 +51,9 @@ __global__ void __launch_bounds__(kThreads)
       Divisor(scale).packed(x);
 }
 
-// Whether a row is of a width that it has blocks for, in whole heads of warps.
+// decode_attention_packs(): whole warps, at most 1,024 threads.
 inline bool can_combine_and_pack(const Attention& work, const DecodeRows& rows) {
-  const int threads = work.heads * work.kv.head_dim / 8;
-  return rows.packed.scales != nullptr && threads % 32 == 0 && threads <= 1024;
+  return rows.packed.scales != nullptr && decode_attention_packs(work.heads * work.kv.head_dim);
 }
 
 // Enqueues what the blocks that attend leave to do.

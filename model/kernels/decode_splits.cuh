@@ -56,11 +56,8 @@ inline Partial partial_of(const Attention& work, const DecodeRows& rows, int spl
 
 // Of the current device; 0 when it does not say.
 inline int multiprocessors() {
-  int device = 0, count = 0;
-  if (cudaGetDevice(&device) != cudaSuccess ||
-      cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
-    return 0;
-  return count;
+  int count = 0;
+  return multiprocessors_of_device(count) == cudaSuccess ? count : 0;
 }
 
 // Blocks that combine by meeting, instead of a kernel; `in_turn`: more than run at once.

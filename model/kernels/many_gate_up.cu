@@ -6,10 +6,6 @@
 namespace captiond::kernels {
 namespace {
 
-struct alignas(8) FourBf16 {
-  __nv_bfloat162 value[2];
-};
-
 // A half warp has every sixteenth row, a lane four products.
 struct GateUpTail {
   static constexpr bool kPaired = true;

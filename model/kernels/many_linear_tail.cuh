@@ -5,15 +5,11 @@
 // What becomes of the sums of a linear product of many rows.
 namespace captiond::kernels {
 
-struct alignas(8) LinearFour {
-  __nv_bfloat162 value[2];
-};
-
 struct ManyToBf16 {
   static constexpr bool kKeepsSums = false;
   __nv_bfloat16* y;
   __device__ void put(std::size_t place, const float4& sum) const {
-    *reinterpret_cast<LinearFour*>(y + place) = {
+    *reinterpret_cast<FourBf16*>(y + place) = {
         {__floats2bfloat162_rn(sum.x, sum.y), __floats2bfloat162_rn(sum.z, sum.w)}};
   }
   __device__ void put_two(std::size_t place, __nv_bfloat162 two) const {

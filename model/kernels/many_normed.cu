@@ -1,12 +1,24 @@
 // A linear product of many rows and the norms behind it in one launch.
 
-#include "model/kernels/many_linear_tail.cuh"
-#include "model/kernels/norm_behind.cuh"
+#include "model/kernels/many_last_phase.cuh"
+#include "model/kernels/norm_behind.h"
+#include "model/kernels/norm_row.cuh"
 
 namespace captiond::kernels {
 namespace {
 
-using NormedLinearTail = NormedTail<ManyLinearTail<ManyToBf16>>;
+// Each block norms a row with the operations of norm.cu and norm_packing.cu, in the order of their
+// blocks of a thread for eight values: so bits are the same.
+struct NormedTail : LastPhaseTail<NormBehind> {
+  template <int kRows>
+  __device__ void after(const Kept& kept, const TileTask& task, const TileInput& input) const {
+    __shared__ NormScratch scratch;
+    const int end = min(input.rows, kRows * (task.split + 1) / input.splits);
+    const int row = kRows * task.split / input.splits + task.first_tile;
+    arrive(task);
+    norm_rows(behind, row, end, task.tile_stride, scratch, [&] { wait(kept, task); });
+  }
+};
 
 }  // namespace
 
@@ -23,23 +35,13 @@ bool can_norm(const Matrix& w, const NormBehind& behind) noexcept {
 cudaError_t norms_behind(const Matrix& w, const ManyRows& x, bool& runs) {
   runs = false;
   if (w.out > kNormBehindWidthMax || w.out % kLane != 0) return cudaSuccess;
-  return with_tile_rows(x.rows, [&](auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    return w.format == MatrixFormat::kFp8
-               ? fit_tiles<E4m3Products, kRows, NormedLinearTail>(w, x, runs)
-               : fit_tiles<Bf16Products, kRows, NormedLinearTail>(w, x, runs);
-  });
+  return last_phase_fits<NormedTail>(w, x, runs);
 }
 
 cudaError_t linear_normed_many(const Matrix& w, const ManyRows& x, const NormBehind& behind,
                                cudaStream_t stream) {
   if (!can_norm(w, behind)) return cudaErrorInvalidValue;
-  // The product writes what the norm reads.
-  auto* const y = const_cast<__nv_bfloat16*>(behind.norm.sublayer);
-  NormedLinearTail tail;
-  static_cast<ManyLinearTail<ManyToBf16>&>(tail) = {{y}, scales_of(w, x), w.out};
-  tail.behind = behind;
-  return launch_many(w, x, tail, stream);
+  return launch_last_phase<NormedTail>(w, x, behind, behind.norm.sublayer, stream);
 }
 
 }  // namespace captiond::kernels

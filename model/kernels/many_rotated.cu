@@ -1,8 +1,7 @@
 // The projections of many rows and, as the last phase of the blocks that made a row, its norm, rope
 // and way into the pages: heads of all rows in one line, an even part of it for each warp.
 
-#include "model/kernels/grid_arrival.cuh"
-#include "model/kernels/many_linear_tail.cuh"
+#include "model/kernels/many_last_phase.cuh"
 #include "model/kernels/rotary_row.cuh"
 #include "model/kernels/rotation_behind.h"
 
@@ -73,40 +72,21 @@ __device__ __forceinline__ void rotate_heads(const RotateAndStore& work, int fir
   }
 }
 
-struct RotatedTail : ManyLinearTail<ManyToBf16> {
-  struct Kept : NothingKept {
-    unsigned round = 0;  // in thread 0
-  };
-  RotationBehind behind;
-
-  template <int kRows>
-  __device__ Kept begin(const TileTask& task) const {
-    Kept kept;
-    if (threadIdx.x == 0) kept.round = round_of(counter(task));
-    return kept;
-  }
+struct RotatedTail : LastPhaseTail<RotationBehind> {
   template <int kRows>
   __device__ void after(const Kept& kept, const TileTask& task, const TileInput& input) const {
     const int first = kRows * task.split / input.splits;
     const int rows = min(input.rows, kRows * (task.split + 1) / input.splits) - first;
-    wait_for_takers();  // until all have written
-    if (threadIdx.x == 0)
-      arrive_in_grid(counter(task), task.first_tile == 0, static_cast<unsigned>(task.tile_stride));
+    arrive(task);
     // All heads of all rows in one line, of which each warp of these blocks has an even part.
     const int heads = rows * heads_of_row(behind.rotate), warps = task.tile_stride * kTakerWarps;
     const int block = task.first_tile * kTakerWarps;
     if (rows <= 0 || block * heads / warps == (block + kTakerWarps) * heads / warps) return;
     const int warp = block + static_cast<int>(threadIdx.x) / 32;
-    rotate(first, warp * heads / warps, (warp + 1) * heads / warps, [&] {
-      if (threadIdx.x == 0) wait_for_grid(counter(task), kept.round);
-      wait_for_takers();
-    });
+    rotate(first, warp * heads / warps, (warp + 1) * heads / warps, [&] { wait(kept, task); });
   }
 
  private:
-  __device__ unsigned* counter(const TileTask& task) const {
-    return word_of_split(behind.arrivals, task.split);
-  }
   template <class Wait>
   __device__ void rotate(int first_row, int begin, int end, const Wait& wait) const {
     const bool fp8 = behind.rotate.kv.format == KvFormat::kFp8;
@@ -121,37 +101,21 @@ struct RotatedTail : ManyLinearTail<ManyToBf16> {
 
 bool can_rotate(const Matrix& w, const RotationBehind& behind) {
   const RotateAndStore& work = behind.rotate;
-  const bool complete = work.projected != nullptr && work.query_weight != nullptr &&
-                        work.key_weight != nullptr && work.inverse_frequency != nullptr &&
-                        work.query != nullptr && work.kv.base != nullptr && work.rows != nullptr &&
-                        work.pages != nullptr && behind.arrivals != nullptr;
-  const int dim = work.kv.head_dim;
-  const int heads = work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
-  return complete && (dim == 256 || dim == 512) && work.heads > 0 && work.kv.kv_heads > 0 &&
-         work.rotary_pairs >= 0 && work.rotary_pairs <= dim / 2 && w.out == heads * dim &&
-         work.projected != work.query;
+  return can_rotate_rows(work) && behind.arrivals != nullptr &&
+         rotates_head_dim(work.kv.head_dim) && w.out == heads_of_row(work) * work.kv.head_dim;
 }
 
 }  // namespace
 
 cudaError_t rotates_behind(const Matrix& w, const ManyRows& x, bool& runs) {
   runs = false;
-  return with_tile_rows(x.rows, [&](auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    return w.format == MatrixFormat::kFp8 ? fit_tiles<E4m3Products, kRows, RotatedTail>(w, x, runs)
-                                          : fit_tiles<Bf16Products, kRows, RotatedTail>(w, x, runs);
-  });
+  return last_phase_fits<RotatedTail>(w, x, runs);
 }
 
 cudaError_t linear_rotated_many(const Matrix& w, const ManyRows& x, const RotationBehind& behind,
                                 cudaStream_t stream) {
   if (!can_rotate(w, behind)) return cudaErrorInvalidValue;
-  // The product writes what is rotated.
-  auto* const y = const_cast<__nv_bfloat16*>(behind.rotate.projected);
-  RotatedTail tail;
-  static_cast<ManyLinearTail<ManyToBf16>&>(tail) = {{y}, scales_of(w, x), w.out};
-  tail.behind = behind;
-  return launch_many(w, x, tail, stream);
+  return launch_last_phase<RotatedTail>(w, x, behind, behind.rotate.projected, stream);
 }
 
 }  // namespace captiond::kernels

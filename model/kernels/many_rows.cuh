@@ -447,6 +447,10 @@ template <class Tail>
              : launch_rows<Bf16Products>(w, x, tail, stream);
 }
 
+struct alignas(8) FourBf16 {
+  __nv_bfloat162 value[2];
+};
+
 // The scales of outputs and rows; 1 in kBf16.
 struct TileScales {
   const float* w = nullptr;

@@ -219,6 +219,14 @@ struct MatrixProducts::State {
     return {.x = x, .rows = rows, .blocks = blocks, .maps = &maps};
   }
 
+  // Of a linear product by itself.
+  ManyRows tiles(const Matrix& w, const __nv_bfloat16* x, int rows, ProductWorkspace workspace,
+                 cudaStream_t stream) const {
+    const Parts parts = Parts::of(w, false, rows, blocks);
+    check_workspace(workspace, parts, w, rows);
+    return tiles(w, x, rows, parts, static_cast<char*>(workspace.data), stream);
+  }
+
   // Any number of rows: x · Wᵀ into `y`, W as it stands or unpacked.
   void multiply(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat16* y, int rows,
                 const Parts& parts, char* workspace, cudaStream_t stream) {
@@ -419,11 +427,7 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, const NormB
                "The product of " + shape_of(w, rows) + " with norms");
     return;
   }
-  const Parts parts = Parts::of(w, false, rows, state_->blocks);
-  check_workspace(workspace, parts, w, rows);
-  const ManyRows many =
-      state_->tiles(w, x, rows, parts, static_cast<char*>(workspace.data), stream);
-  check_cuda(linear_normed_many(w, many, behind, stream),
+  check_cuda(linear_normed_many(w, state_->tiles(w, x, rows, workspace, stream), behind, stream),
              "The product of " + shape_of(w, rows) + " with norms");
 }
 
@@ -441,11 +445,7 @@ bool MatrixProducts::rotates_behind(const Matrix& w, int rows) {
 void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, const RotationBehind& behind,
                             int rows, ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);
-  const Parts parts = Parts::of(w, false, rows, state_->blocks);
-  check_workspace(workspace, parts, w, rows);
-  const ManyRows many =
-      state_->tiles(w, x, rows, parts, static_cast<char*>(workspace.data), stream);
-  check_cuda(linear_rotated_many(w, many, behind, stream),
+  check_cuda(linear_rotated_many(w, state_->tiles(w, x, rows, workspace, stream), behind, stream),
              "The product of " + shape_of(w, rows) + " with rope");
 }
 

@@ -124,4 +124,22 @@ struct NormRow {
   }
 };
 
+// Rows `row`, `row` + `stride` … below `end`, by the threads of a block that multiply, none if
+// there is none; `wait` returns once they stand in norm.sublayer.
+template <class Wait>
+__device__ __forceinline__ void norm_rows(const NormBehind& behind, int row, int end, int stride,
+                                          NormScratch& scratch, const Wait& wait) {
+  if (row >= end) return;
+  NormRow taken;
+  taken.load_weights(behind.norm);
+  taken.load_hidden(behind.norm, row);
+  wait();
+  for (;;) {
+    taken.norm(behind.norm, behind.packed, row, scratch);
+    row += stride;
+    if (row >= end) return;
+    taken.load_hidden(behind.norm, row);
+  }
+}
+
 }  // namespace captiond::kernels

@@ -59,6 +59,14 @@ struct LaunchConfig {
   LaunchConfig& operator=(const LaunchConfig&) = delete;
 };
 
+// Of the current device. Returns the status.
+[[nodiscard]] inline cudaError_t multiprocessors_of_device(int& count) noexcept {
+  int device = 0;
+  const cudaError_t status = cudaGetDevice(&device);
+  if (status != cudaSuccess) return status;
+  return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+}
+
 // How many clusters of `shape` the device runs at the same time. Returns the status.
 template <class... Parameters>
 [[nodiscard]] cudaError_t clusters_at_once(void (*kernel)(Parameters...), const LaunchShape& shape,
@@ -70,10 +78,8 @@ template <class... Parameters>
     return cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config);
   }
   // Of launches without clusters that says 0.
-  int device = 0, multiprocessors = 0;
-  cudaError_t asked = cudaGetDevice(&device);
-  if (asked == cudaSuccess)
-    asked = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  int multiprocessors = 0;
+  cudaError_t asked = multiprocessors_of_device(multiprocessors);
   if (asked == cudaSuccess)
     asked = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
         &count, kernel, static_cast<int>(shape.threads.x * shape.threads.y * shape.threads.z),

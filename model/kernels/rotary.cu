@@ -69,15 +69,8 @@ cudaError_t launch_heads(const RotateAndStore& work, int rows, cudaStream_t stre
 }  // namespace
 
 cudaError_t rotate_and_store(const RotateAndStore& work, int rows, cudaStream_t stream) noexcept {
-  const bool complete = work.projected != nullptr && work.query_weight != nullptr &&
-                        work.key_weight != nullptr && work.inverse_frequency != nullptr &&
-                        work.query != nullptr && work.kv.base != nullptr && work.rows != nullptr &&
-                        work.pages != nullptr;
+  if (!can_rotate_rows(work) || rows <= 0) return cudaErrorInvalidValue;
   const int dim = work.kv.head_dim;
-  const bool shaped = dim > 0 && dim % 2 == 0 && dim <= 512 && work.heads > 0 &&
-                      work.kv.kv_heads > 0 && work.rotary_pairs >= 0 &&
-                      work.rotary_pairs <= dim / 2 && rows > 0;
-  if (!complete || !shaped || work.projected == work.query) return cudaErrorInvalidValue;
   if (dim == 512) return launch_heads<8, 1>(work, rows, stream);
   if (dim == 256) return launch_heads<4, 1>(work, rows, stream);
   return launch_heads<1, 8>(work, rows, stream);

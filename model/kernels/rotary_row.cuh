@@ -8,8 +8,19 @@
 // Norm, rope and the way into the pages of one row.
 namespace captiond::kernels {
 
-__device__ __forceinline__ int heads_of_row(const RotateAndStore& work) {
+__host__ __device__ __forceinline__ int heads_of_row(const RotateAndStore& work) {
   return work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
+}
+
+// Whether `work` is whole and of heads that rotate_and_store() takes.
+inline bool can_rotate_rows(const RotateAndStore& work) {
+  const bool complete = work.projected != nullptr && work.query_weight != nullptr &&
+                        work.key_weight != nullptr && work.inverse_frequency != nullptr &&
+                        work.query != nullptr && work.kv.base != nullptr && work.rows != nullptr &&
+                        work.pages != nullptr && work.projected != work.query;
+  const int dim = work.kv.head_dim;
+  return complete && dim > 0 && dim % 2 == 0 && dim <= 512 && work.heads > 0 &&
+         work.kv.kv_heads > 0 && work.rotary_pairs >= 0 && work.rotary_pairs <= dim / 2;
 }
 
 // What becomes of head `index` of a row's projections, by a warp; `weight` is of its norm, where it

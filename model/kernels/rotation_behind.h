@@ -10,9 +10,12 @@ namespace captiond::kernels {
 
 // Norm, rope and the way into the pages behind the product that makes the projections.
 struct RotationBehind {
-  RotateAndStore rotate;         // `projected` is where the product writes; head dims 256 and 512
+  RotateAndStore rotate;         // `projected` is where the product writes
   unsigned* arrivals = nullptr;  // kSplitArrivalBytes: grid_arrivals.h
 };
+
+// The heads that it takes.
+constexpr bool rotates_head_dim(int head_dim) { return head_dim == 256 || head_dim == 512; }
 
 // Whether linear_rotated_many() runs for W and so many rows: all its blocks must find room at once.
 [[nodiscard]] cudaError_t rotates_behind(const Matrix& w, const ManyRows& x, bool& runs);

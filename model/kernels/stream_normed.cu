@@ -32,19 +32,11 @@ struct StreamNormTail {
   __device__ void finish(char*, const StreamInput& input) {
     __shared__ NormScratch scratch;
     if (threadIdx.x == 0) arrive_in_grid(behind.arrivals, blockIdx.x == 0, gridDim.x);
-    int row = static_cast<int>(blockIdx.x);
-    if (row >= input.rows) return;
-    NormRow taken;
-    taken.load_weights(behind.norm);
-    taken.load_hidden(behind.norm, row);
-    if (threadIdx.x == 0) wait_for_grid(behind.arrivals, round);
-    wait_for_takers();
-    for (;;) {
-      taken.norm(behind.norm, behind.packed, row, scratch);
-      row += static_cast<int>(gridDim.x);
-      if (row >= input.rows) return;
-      taken.load_hidden(behind.norm, row);
-    }
+    norm_rows(behind, static_cast<int>(blockIdx.x), input.rows, static_cast<int>(gridDim.x),
+              scratch, [&] {
+                if (threadIdx.x == 0) wait_for_grid(behind.arrivals, round);
+                wait_for_takers();
+              });
   }
 };
 
