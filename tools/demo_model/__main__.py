@@ -279,8 +279,17 @@ def run(arguments, config, work):
 
 
 def main():
+    """The exit code, or a sentence that says what is wrong with what was asked for."""
     arguments = parser().parse_args()
-    config = yaml.safe_load(pathlib.Path(arguments.config).read_text(encoding="utf-8"))
+    model = getattr(arguments, "model", None)
+    if model is not None and not (pathlib.Path(model) / "config.json").is_file():
+        return f"--model {model} has no config.json: name a folder that `export` has made, or assets/demo-model"
+    try:
+        config = yaml.safe_load(pathlib.Path(arguments.config).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        return f"--config {arguments.config} cannot be read: {error}"
+    if not isinstance(config, dict):
+        return f"--config {arguments.config} has no keys: name a description of a run, such as tools/demo_model/sixth.yaml"
     return run(arguments, config, pathlib.Path(arguments.work))
 
 
