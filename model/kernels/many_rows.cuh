@@ -412,6 +412,10 @@ cudaError_t fit_tiles(const Matrix& w, const ManyRows& x, bool& fit) {
 template <class Body>
 cudaError_t with_tile_rows(int rows, const Body& body) {
   switch (tile_rows_of(rows)) {
+    case 8:
+      return body(std::integral_constant<int, 8>{});
+    case 16:
+      return body(std::integral_constant<int, 16>{});
     case 32:
       return body(std::integral_constant<int, 32>{});
     case 64:

@@ -16,7 +16,7 @@ inline constexpr int kManyRowsMax = 128;
 
 // Rows of the tiles that take so many rows.
 [[nodiscard]] constexpr int tile_rows_of(int rows) noexcept {
-  for (const int tile : {32, 64, 96, 104, 112})
+  for (const int tile : {8, 16, 32, 64, 96, 104, 112})
     if (rows <= tile) return tile;
   return kManyRowsMax;
 }
@@ -31,7 +31,7 @@ struct ManyRows {
   const TensorMaps* maps = nullptr;
 };
 
-// The products of 17 … kManyRowsMax rows on tensor cores, each one launch that reads the weights
+// The products of up to kManyRowsMax rows on tensor cores, each one launch that reads the weights
 // once: see many_rows.cuh. W is kBf16 or kFp8; `out` is a multiple of 8, rows are multiples of 16
 // bytes. A row's bits depend neither on the other rows nor on their number, but on `blocks`.
 //

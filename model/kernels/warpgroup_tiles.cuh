@@ -19,6 +19,27 @@ struct E4m3Products {
   static constexpr bool kShortChains = true;
 };
 
+__device__ __forceinline__ void multiply(Bf16Products, float (&c)[1][4], std::uint64_t a,
+                                         std::uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %6, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3}, %4, %5, p, 1, 1, 0, 0;\n}\n"
+      : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3])
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+__device__ __forceinline__ void multiply(Bf16Products, float (&c)[2][4], std::uint64_t a,
+                                         std::uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7}, %8, %9, p, 1, 1, 0, 0;\n}\n"
+      : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3]), "+f"(c[1][0]), "+f"(c[1][1]),
+        "+f"(c[1][2]), "+f"(c[1][3])
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
 __device__ __forceinline__ void multiply(Bf16Products, float (&c)[4][4], std::uint64_t a,
                                          std::uint64_t b, bool add) {
   asm volatile(
@@ -147,6 +168,17 @@ __device__ __forceinline__ void multiply(E4m3Products, float (&c)[1][4], std::ui
       "{\n.reg .pred p;\nsetp.ne.b32 p, %6, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%0, %1, %2, %3}, %4, %5, p, 1, 1;\n}\n"
       : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3])
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+__device__ __forceinline__ void multiply(E4m3Products, float (&c)[2][4], std::uint64_t a,
+                                         std::uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k32.f32.e4m3.e4m3 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7}, %8, %9, p, 1, 1;\n}\n"
+      : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3]), "+f"(c[1][0]), "+f"(c[1][1]),
+        "+f"(c[1][2]), "+f"(c[1][3])
       : "l"(a), "l"(b), "r"(static_cast<int>(add)));
 }
 
