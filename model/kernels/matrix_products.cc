@@ -44,8 +44,9 @@ int streamed_rows_max(const Matrix& w, bool gate_up) {
     return std::numeric_limits<int>::max();
   switch (w.format) {
     case MatrixFormat::kBf16:
+      return kSplitRowsMax;
     case MatrixFormat::kFp8:
-      return 16;
+      return kSplitRowsMax;
     case MatrixFormat::kInt8:
       return 64;
     case MatrixFormat::kInt4:

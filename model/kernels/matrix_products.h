@@ -58,7 +58,7 @@ struct Head {
 // float32 and rounded once at the end unless said otherwise. Three ways, by the number of rows;
 // bits differ between them:
 //
-//   few    up to 16 in kBf16 and kFp8, 64 in kInt8, 32 in kInt4: kernels of ours that stream the
+//   few    up to 4 in kBf16 and kFp8, 64 in kInt8, 32 in kInt4: kernels of ours that stream the
 //          weights, with x in bf16. Up to 4 rows with packed weights are a way of their own (in of
 //          up to 19,000): there x is rounded to about 15 bits below the largest of 128 (kInt4: 256)
 //          neighbours, see split_input.cuh

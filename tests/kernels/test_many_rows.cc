@@ -86,19 +86,23 @@ BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
   for (const MatrixFormat format : kBoth)
     for (const auto& [out, in] : std::vector<std::pair<int, int>>{
              {8, 8}, {64, 64}, {136, 1000}, {520, 96}, {1000, 3872}, {4224, 224}})
-      check_linear(format, out, in, {1, 17, 31, 32, 33, 64, 65, 95, 100, 104, 110, 127, 128});
+      check_linear(format, out, in,
+                   {1, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 95, 100, 104, 110, 127, 128});
 }
 
 BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
   for (const MatrixFormat format : kBoth)
     for (const auto& [out, in] : std::vector<std::pair<int, int>>{
              {8192, 3840}, {8704, 3840}, {3840, 4096}, {3840, 8192}, {3840, 15360}})
-      check_linear(format, out, in, {20, 100});
+      check_linear(format, out, in, {8, 13, 20, 100});
 }
 
 BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
   for (const MatrixFormat format : kBoth) {
     check_gate_up(format, 8, 32, 40);
+    for (const int rows : {5, 8, 9, 16}) check_gate_up(format, 136, 480, rows);
+    check_gate_up(format, 4104, 224, 7);
+    check_gate_up(format, 15360, 3840, 15);
     check_gate_up(format, 136, 1000, 100);
     check_gate_up(format, 4104, 224, 128);
     check_gate_up(format, 15360, 3840, 70);
@@ -110,7 +114,7 @@ BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_su
     for (const int vocabulary : {8, 304, 40000}) {
       const MatrixCase w(format, vocabulary, 96, 5);
       const RowsCase x(format, 128, 96);
-      for (const int rows : {1, 32, 64, 100, 128}) {
+      for (const int rows : {1, 5, 8, 9, 16, 32, 64, 100, 128}) {
         check_greedy(w, x, rows, 30.0F, {});
         check_greedy(w, x, rows, 0.0F, {0, 3, 5});
       }
@@ -132,7 +136,7 @@ BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
       const DeviceArray<__nv_bfloat16> all(elements(128, out));
       require(linear_many(w.matrix, x.many(128), all.data(), nullptr));
       const auto together = all.download();
-      for (const int rows : {1, 17, 32, 33, 64, 90, 96, 100, 104, 105, 128}) {
+      for (const int rows : {1, 5, 7, 8, 9, 15, 16, 17, 32, 33, 64, 90, 96, 100, 104, 105, 128}) {
         const DeviceArray<__nv_bfloat16> y(elements(rows, out));
         require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
         const std::vector<__nv_bfloat16> want(
@@ -143,34 +147,36 @@ BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
-  constexpr int kOut = 304, kIn = 512, kRows = 100;
+  constexpr int kOut = 304, kIn = 512;
+  constexpr std::size_t kBad = 4;
   for (const MatrixFormat format : kBoth)
-    for (const float rubbish :
-         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-      const MatrixCase w(format, kOut, kIn);
-      auto values = uniform_bf16(std::size_t{kRows} * kIn, 7, 1.0F);
-      values[9 * kIn + 77] = __float2bfloat16(rubbish);
-      const RowsCase x(format, kRows, kIn, values);
-      const DeviceArray<float> y(std::size_t{kRows} * kOut);
-      require(logits_many(w.matrix, x.many(kRows), y.data(), 0.0F, nullptr));
-      const auto got = y.download();
-      for (std::size_t i = 0; i < got.size(); ++i)
-        BOOST_TEST_REQUIRE(std::isfinite(got[i]) == (i / kOut != 9));
-      const DeviceArray<char> scratch(greedy_many_scratch_bytes(kBlocks));
-      const DeviceArray<GreedyChoice> chosen(kRows);
-      require(greedy_many({.embedding = w.matrix, .softcap = 30.0F}, x.many(kRows), scratch.data(),
-                          chosen.data(), nullptr));
-      const auto choices = chosen.download();
-      for (std::size_t row = 0; row < kRows; ++row)
-        BOOST_TEST(choices[row].finite == (row == 9 ? 0 : 1));
-    }
+    for (const int rows : {5, 12, 100})
+      for (const float rubbish :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const MatrixCase w(format, kOut, kIn);
+        auto values = uniform_bf16(elements(rows, kIn), 7, 1.0F);
+        values[kBad * kIn + 77] = __float2bfloat16(rubbish);
+        const RowsCase x(format, rows, kIn, values);
+        const DeviceArray<float> y(elements(rows, kOut));
+        require(logits_many(w.matrix, x.many(rows), y.data(), 0.0F, nullptr));
+        const auto got = y.download();
+        for (std::size_t i = 0; i < got.size(); ++i)
+          BOOST_TEST_REQUIRE(std::isfinite(got[i]) == (i / kOut != kBad));
+        const DeviceArray<char> scratch(greedy_many_scratch_bytes(kBlocks));
+        const DeviceArray<GreedyChoice> chosen(static_cast<std::size_t>(rows));
+        require(greedy_many({.embedding = w.matrix, .softcap = 30.0F}, x.many(rows), scratch.data(),
+                            chosen.data(), nullptr));
+        const auto choices = chosen.download();
+        for (std::size_t row = 0; row < choices.size(); ++row)
+          BOOST_TEST(choices[row].finite == (row == kBad ? 0 : 1));
+      }
 }
 
 BOOST_AUTO_TEST_CASE(a_feed_forward_has_the_bits_of_its_products) {
   constexpr int kHidden = 480, kInner = 1056;
   for (const MatrixFormat format : kFormats) {
     const MatrixCase up(format, 2 * kInner, kHidden, 3), down(format, kHidden, kInner, 4);
-    for (const int rows : {1, 20, 128, 129, 300}) {
+    for (const int rows : {1, 4, 5, 8, 13, 20, 128, 129, 300}) {
       MatrixProducts products;
       const ProductShape shapes[] = {
           {.format = format, .out = 2 * kInner, .in = kHidden, .gate_up = true},
@@ -231,8 +237,8 @@ BOOST_AUTO_TEST_CASE(packed_rows_are_refused_where_rows_are_taken_in_bf16) {
   const auto give = [&](const PackedRows& rows, int count) {
     products.linear(w.matrix, rows, y.data(), count, workspace, nullptr);
   };
-  BOOST_CHECK_THROW(give({x.values.data(), x.scales.data()}, 16), std::invalid_argument);
+  BOOST_CHECK_THROW(give({x.values.data(), x.scales.data()}, 4), std::invalid_argument);
   BOOST_CHECK_THROW(give({}, 20), std::invalid_argument);
-  give({x.values.data(), x.scales.data()}, 20);
+  for (const int rows : {5, 20}) give({x.values.data(), x.scales.data()}, rows);
   require(cudaDeviceSynchronize());
 }

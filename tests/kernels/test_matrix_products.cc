@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
     // Of a shape that need not be streamed, more rows are packed in fp8 and more than 32 meet
     // unpacked weights in int4: see below.
     check_linear(format, {64, 64},
-                 format == MatrixFormat::kFp8    ? std::vector<int>{1, 7, 16}
+                 format == MatrixFormat::kFp8    ? std::vector<int>{1, 3, kSplitRowsMax}
                  : format == MatrixFormat::kInt4 ? std::vector<int>{1, 7, 16, 32}
                                                  : rows);
   }
@@ -120,7 +120,10 @@ BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
   for (const MatrixFormat format : kFormats)
     for (const Shape& shape :
          std::vector<Shape>{{8192, 3840}, {8704, 3840}, {3840, 4096}, {3840, 8192}, {3840, 15360}})
-      check_linear(format, shape, {1, 4, 13});
+      // Of more rows see the exact products of packed ones below.
+      check_linear(
+          format, shape,
+          format == MatrixFormat::kFp8 ? std::vector<int>{1, 4} : std::vector<int>{1, 4, 5, 13});
 }
 
 BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
@@ -174,7 +177,7 @@ BOOST_AUTO_TEST_CASE(many_rows_in_fp8_equal_the_exact_product_of_packed_rows) {
     // The e4m3 products of this hardware keep fewer bits of their sums, which cuBLASLt and we make
     // along all of `in`: up to 1.02 * 2⁻¹² was seen.
     for (Bounded& element : exact) element.limit *= kE4m3Sums;
-    for (const int rows : {17, 33, 65, 128, 129, 300}) {
+    for (const int rows : {5, 8, 13, 17, 33, 65, 128, 129, 300}) {
       const std::vector<Bounded> want(exact.begin(),
                                       exact.begin() + static_cast<std::ptrdiff_t>(rows) * out);
       within(widened(product.linear(w.matrix, first_rows(x, rows, in), rows)),
@@ -228,6 +231,26 @@ BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company) {
         BOOST_TEST(equal_rows(y.download(), 0, rows),
                    w.name() << ", " << rows << " rows on " << blocks << " blocks");
       }
+  }
+}
+
+// One way from kSplitRowsMax + 1 rows to 128, whatever the rows of its tiles.
+BOOST_AUTO_TEST_CASE(a_row_in_tiles_has_the_same_bits_in_every_company) {
+  constexpr int kOut = 1008, kIn = 3872, kMost = 128;
+  const auto x = input(kMost, kIn);
+  for (const MatrixFormat format : {MatrixFormat::kBf16, MatrixFormat::kFp8}) {
+    const MatrixCase w(format, kOut, kIn);
+    ProductCase product(w.matrix, true, kMost);
+    const auto linear = product.linear(w.matrix, x, kMost);
+    const auto gate_up = product.gate_up(w.matrix, x, kMost);
+    for (const int rows : {kSplitRowsMax + 1, 7, 8, 9, 15, 16, 17, 32, 100}) {
+      const auto part = first_rows(x, rows, kIn);
+      BOOST_TEST(same_bits(product.linear(w.matrix, part, rows), first_rows(linear, rows, kOut)),
+                 w.name() << ", " << rows << " rows");
+      BOOST_TEST(
+          same_bits(product.gate_up(w.matrix, part, rows), first_rows(gate_up, rows, kOut / 2)),
+          "gate and up of " << w.name() << ", " << rows << " rows");
+    }
   }
 }
 

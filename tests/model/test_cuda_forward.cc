@@ -179,8 +179,8 @@ BOOST_AUTO_TEST_CASE(the_full_causal_vision_mask_is_as_near) {
 // transformers' bfloat16 from float32 on the same prompt is the unit. Quantising the weights of
 // these checkpoints with torch and computing in float32 gave 1.1 to 2.0 units for int8, 4.6 to 7.4
 // for fp8 and 10.6 to 22.6 for int4; bfloat16 itself adds one to the square, and the products of
-// more than 32 rows in fp8 round their input as well, which adds about a third. Weights in a wrong
-// order would be away by 1.4 times the logits.
+// more than four rows in fp8 round their input as well, which adds about a third. Weights in a
+// wrong order would be away by 1.4 times the logits.
 BOOST_AUTO_TEST_CASE(quantised_weights_stay_as_near_as_their_steps_allow) {
   struct Expected {
     WeightFormat format;
