@@ -263,7 +263,8 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
   int rank = 0, joining = 1;
   if (partial.meetings != nullptr) {
     __syncthreads();
-    if (threadIdx.x == 0) meet_blocks(partial.meeting(counter), static_cast<unsigned>(blocks));
+    if (threadIdx.x == 0)
+      meet_in_grid(partial.meetings + counter, place.x == 0, static_cast<unsigned>(blocks));
     __syncthreads();
     rank = static_cast<int>(place.x), joining = blocks;
   } else if (partial.arrived == nullptr ||

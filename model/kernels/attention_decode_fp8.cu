@@ -76,7 +76,7 @@ class Attending {
   // Behind the block's last item, for each of its items: the item's part of the row's join.
   __device__ void meet_all() {
     meet();
-    if (threadIdx.x == 0) meet_blocks(partial_.meeting(0), gridDim.x);
+    if (threadIdx.x == 0) meet_in_grid(partial_.meetings, blockIdx.x == 0, gridDim.x);
     meet();
   }
   __device__ void join_part(const Item& item) {

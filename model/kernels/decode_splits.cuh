@@ -7,7 +7,7 @@
 
 #include "model/kernels/attention.h"
 #include "model/kernels/attention_tile.cuh"
-#include "model/kernels/join_meeting.cuh"
+#include "model/kernels/grid_arrival.cuh"
 #include "model/kernels/programmatic_launch.cuh"
 #include "model/kernels/row_values.cuh"
 
@@ -19,7 +19,7 @@ namespace captiond::kernels::decode {
 // Rows of a launch up to which its blocks meet instead of leaving a kernel to combine.
 inline constexpr int kMeetingRowsMax = 16;
 inline constexpr int kFusedHeads = 4;      // up to here the last block combines, else a kernel
-inline constexpr int kCounters = 1 << 14;  // of which all but the last are for meetings as well
+inline constexpr int kCounters = 1 << 14;  // half of them for arrivals, the others for meetings
 inline constexpr int kMeetings = kCounters / 2 - 1;
 
 // What the splits leave for the one that combines: by row of the list, query head and split.
@@ -28,15 +28,11 @@ struct Partial {
   float2* extent;     // [rows, heads, splits]: greatest score and sum of the weights
   float* sum;         // [rows, heads, splits, head_dim], of weight times value
   int splits;
-  // Where neither a block nor a kernel combines: words for meetings of blocks, which then share the
-  // work out, [kMeetings] that arrived and as many turns. Else null.
+  // Where neither a block nor a kernel combines: [kMeetings] words where blocks meet
+  // (grid_arrival.cuh), which then share the work out. Else null.
   unsigned* meetings = nullptr;
   // Where more blocks meet than run at once, the order in which they begin. Else null.
   unsigned* tickets = nullptr;
-
-  __device__ Meeting meeting(std::size_t index) const {
-    return {meetings + index, meetings + kMeetings + index};
-  }
 };
 
 inline std::size_t counter_bytes() { return kCounters * sizeof(unsigned); }
@@ -65,8 +61,8 @@ inline void let_meet(Partial& partial, const DecodeRows& rows, bool in_turn) {
   if (!rows.may_wait || rows.count > kMeetingRowsMax || rows.packed.values != nullptr ||
       partial.arrived != nullptr || partial.splits == 1)
     return;
-  partial.meetings = static_cast<unsigned*>(rows.workspace);
-  if (in_turn) partial.tickets = partial.meetings + kCounters - 1;
+  partial.meetings = static_cast<unsigned*>(rows.workspace) + kCounters / 2;
+  if (in_turn) partial.tickets = partial.meetings + kMeetings;
 }
 
 __device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {

@@ -32,6 +32,13 @@ __device__ __forceinline__ void wait_for_grid(const unsigned* counter, unsigned 
   } while ((now & kRoundBit) == round);
 }
 
+// By one thread of each member, in front of a barrier of its threads as well: both in one.
+__device__ __forceinline__ void meet_in_grid(unsigned* counter, bool leads, unsigned members) {
+  const unsigned round = round_of(counter);
+  arrive_in_grid(counter, leads, members);
+  wait_for_grid(counter, round);
+}
+
 // The word of kSplitArrivalBytes where the blocks of a split meet.
 __device__ __forceinline__ unsigned* word_of_split(unsigned* arrivals, int split) {
   constexpr int kWords = 128 / sizeof(unsigned);  // of a line
