@@ -53,7 +53,7 @@ inline constexpr int kAttentionSplitsMax = 64;
 
 struct DecodeRows {
   const int* list = nullptr;  // [count] rows of the step, device, -1: padding; null: 0 … count - 1
-  int count = 0;              // at most 8191 / kv_heads
+  int count = 0;              // at most 8192 / kv_heads
   int keys_max = 0;           // sizes the grid, of a captured graph too; a row that sees more traps
   void* workspace = nullptr;  // decode_workspace_bytes(), 16-byte aligned
   // For rows that go on to a product in e4m3: `out` is packed here as pack_rows() packs it, and

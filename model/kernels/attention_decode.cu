@@ -195,16 +195,6 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
   }
 }
 
-// Place in the grid of the block that begins as the n-th, in place of the one that the device gave
-// it: who waits for blocks in front of it waits for blocks that have begun.
-__device__ dim3 place_in_turn(unsigned* tickets) {
-  __shared__ unsigned ticket;
-  if (threadIdx.x == 0) ticket = atomicInc(tickets, gridDim.x * gridDim.y * gridDim.z - 1);
-  __syncthreads();
-  const unsigned row = ticket / gridDim.x;
-  return dim3(ticket % gridDim.x, row % gridDim.y, row / gridDim.y);
-}
-
 // kFresh: queries, and the key and value of the row's own position, come from the projections.
 template <int kDim, bool kFresh>
 __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
@@ -212,15 +202,13 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
                          const Partial partial, int splits_of_block) {
   extern __shared__ __align__(128) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
-  // Before the next kernel may start, so that one launch has all its tickets before another.
-  const dim3 place = partial.tickets == nullptr ? dim3(blockIdx) : place_in_turn(partial.tickets);
   let_next_kernel_start();
-  const int kv_head = static_cast<int>(place.y);
-  const int listed = list == nullptr ? static_cast<int>(place.z) : list[place.z];
+  const int kv_head = static_cast<int>(blockIdx.y);
+  const int listed = list == nullptr ? static_cast<int>(blockIdx.z) : list[blockIdx.z];
   const std::size_t row_index = static_cast<std::size_t>(max(listed, 0));
   const KvRow row = work.rows[row_index];
   const Splits splits = splits_of(row);
-  const int first_split = static_cast<int>(place.x) * splits_of_block;
+  const int first_split = static_cast<int>(blockIdx.x) * splits_of_block;
   const int begin = row.first_key + first_split * splits.run;
   const int end = min(begin + splits_of_block * splits.run, row.end_key);
   const KvSource keys = keys_of(work, row, kv_head);
@@ -240,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
 
   const std::size_t of_kv_head = static_cast<std::size_t>(kv_head) * sharing;
   __nv_bfloat16* out = work.out + (row_index * work.heads + of_kv_head) * kDim;
-  if (listed >= 0 && splits.count == 0 && place.x == 0) {
+  if (listed >= 0 && splits.count == 0 && blockIdx.x == 0) {
     for (int i = static_cast<int>(threadIdx.x); i < sharing * kDim; i += kThreads)
       out[i] = __float2bfloat16(0.0F);
   }
@@ -254,19 +242,19 @@ __global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
     walk.copy_query(work.query + (row_index * work.heads + of_kv_head) * kDim);
     walk.start(keys, begin, end, end);
   }
-  const std::size_t first_head = static_cast<std::size_t>(place.z) * work.heads + of_kv_head;
+  const std::size_t first_head = static_cast<std::size_t>(blockIdx.z) * work.heads + of_kv_head;
   walk.finish(splits.run, Leave<kDim>{walk, shared.extent, partial, out, first_head, first_split,
                                       splits.count, sharing});
   if (splits.count == 1) return;
   const int blocks = (splits.count + splits_of_block - 1) / splits_of_block;
-  const std::size_t counter = place.z * gridDim.y + kv_head;
+  const std::size_t counter = blockIdx.z * gridDim.y + kv_head;
   int rank = 0, joining = 1;
   if (partial.meetings != nullptr) {
     __syncthreads();
     if (threadIdx.x == 0)
-      meet_in_grid(partial.meetings + counter, place.x == 0, static_cast<unsigned>(blocks));
+      meet_in_grid(partial.meetings + counter, blockIdx.x == 0, static_cast<unsigned>(blocks));
     __syncthreads();
-    rank = static_cast<int>(place.x), joining = blocks;
+    rank = static_cast<int>(blockIdx.x), joining = blocks;
   } else if (partial.arrived == nullptr ||
              !arrive_last(partial.arrived + counter, blocks, shared.last)) {
     return;
@@ -296,8 +284,10 @@ cudaError_t launch_splits(const Attention& work, const RotateAndStore& rotate,
   const auto count = static_cast<unsigned>(rows.count);
   const int blocks = (partial.splits + of_block - 1) / of_block;
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(work.kv.kv_heads), count);
+  constexpr int kOfMultiprocessor = 2;  // blocks at once, of either head dim
   decode::let_meet(partial, rows,
-                   grid.x * grid.y * grid.z > static_cast<unsigned>(2 * decode::multiprocessors()));
+                   grid.x * grid.y * grid.z <=
+                       static_cast<unsigned>(kOfMultiprocessor * decode::multiprocessors()));
   const cudaError_t status = launch(
       attend_splits_kernel<kDim, kFresh>,
       {.blocks = grid, .threads = kThreads, .shared_bytes = decode::shared_bytes<kDim>(sharing)},

@@ -540,8 +540,7 @@ cudaError_t launch_rows(const Attention& work, const RotateAndStore& rotate, con
              few = work.heads / work.kv.kv_heads <= kFusedHeads;
   // A block that has another split to do would wait for its own stores and for the counter.
   Partial partial = partial_of(work, rows, splits, !packs && few && items <= most);
-  // All blocks have to run at once.
-  if (decode::multiprocessors() >= kMultiprocessors) decode::let_meet(partial, rows, false);
+  decode::let_meet(partial, rows, decode::multiprocessors() >= kMultiprocessors);
   const auto kernel = partial.meetings != nullptr
                           ? attend_fp8_kernel<kDim, kColumns, kFresh, true>
                           : attend_fp8_kernel<kDim, kColumns, kFresh, false>;

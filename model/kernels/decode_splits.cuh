@@ -16,11 +16,12 @@
 
 namespace captiond::kernels::decode {
 
-// Rows of a launch up to which its blocks meet instead of leaving a kernel to combine.
-inline constexpr int kMeetingRowsMax = 16;
+// Rows of a launch up to which its blocks meet instead of leaving a kernel to combine, which would
+// be the seventh of a layer: above them rope has none of its own.
+inline constexpr int kMeetingRowsMax = 4;
 inline constexpr int kFusedHeads = 4;      // up to here the last block combines, else a kernel
 inline constexpr int kCounters = 1 << 14;  // half of them for arrivals, the others for meetings
-inline constexpr int kMeetings = kCounters / 2 - 1;
+inline constexpr int kMeetings = kCounters / 2;
 
 // What the splits leave for the one that combines: by row of the list, query head and split.
 struct Partial {
@@ -31,8 +32,6 @@ struct Partial {
   // Where neither a block nor a kernel combines: [kMeetings] words where blocks meet
   // (grid_arrival.cuh), which then share the work out. Else null.
   unsigned* meetings = nullptr;
-  // Where more blocks meet than run at once, the order in which they begin. Else null.
-  unsigned* tickets = nullptr;
 };
 
 inline std::size_t counter_bytes() { return kCounters * sizeof(unsigned); }
@@ -56,13 +55,12 @@ inline int multiprocessors() {
   return multiprocessors_of_device(count) == cudaSuccess ? count : 0;
 }
 
-// Blocks that combine by meeting, instead of a kernel; `in_turn`: more than run at once.
-inline void let_meet(Partial& partial, const DecodeRows& rows, bool in_turn) {
-  if (!rows.may_wait || rows.count > kMeetingRowsMax || rows.packed.values != nullptr ||
+// Blocks that combine by meeting, instead of a kernel, if they all run at once.
+inline void let_meet(Partial& partial, const DecodeRows& rows, bool at_once) {
+  if (!at_once || !rows.may_wait || rows.count > kMeetingRowsMax || rows.packed.values != nullptr ||
       partial.arrived != nullptr || partial.splits == 1)
     return;
-  partial.meetings = static_cast<unsigned*>(rows.workspace) + kCounters / 2;
-  if (in_turn) partial.tickets = partial.meetings + kMeetings;
+  partial.meetings = static_cast<unsigned*>(rows.workspace) + kMeetings;
 }
 
 __device__ inline void store_pair(__nv_bfloat16* to, float2 pair) {
