@@ -17,7 +17,6 @@
 #include "model/kernels/packed_gate_up.h"
 #include "model/kernels/rotation_behind.h"
 #include "model/kernels/row_packing.h"
-#include "model/kernels/stream_normed.h"
 #include "model/kernels/tensor_map.h"
 #include "model/kernels/wide_rows.h"
 
@@ -25,6 +24,8 @@ namespace captiond::kernels {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+// Rows in front of a norm that products make go to the kernels of split_stream.cuh.
+static_assert(MatrixProducts::kNormedRowsMax <= kSplitRowsMax);
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -416,18 +417,12 @@ void MatrixProducts::feed_forward(const FeedForward& w, const PackedRows& x, __n
 }
 
 bool MatrixProducts::norms_behind(const Matrix& w, int rows) {
-  if (rows <= streamed_rows_max(w, false)) return norms_behind_few(w, rows);
   return state_->fits(w, rows, State::LastPhase::kNorms, kernels::norms_behind);
 }
 
 void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, const NormBehind& behind,
                             int rows, ProductWorkspace workspace, cudaStream_t stream) {
   check_matrix(w, rows);
-  if (rows <= streamed_rows_max(w, false)) {
-    check_cuda(linear_normed_few(w, state_->few(w, x, 0, rows), behind, stream),
-               "The product of " + shape_of(w, rows) + " with norms");
-    return;
-  }
   check_cuda(linear_normed_many(w, state_->tiles(w, x, rows, workspace, stream), behind, stream),
              "The product of " + shape_of(w, rows) + " with norms");
 }

@@ -137,10 +137,9 @@ class MatrixProducts {
                     int rows, ProductWorkspace workspace, cudaStream_t stream);
 
   // Products whose last phase does what else were a kernel behind them, with the same bits, by
-  // blocks that wait for each other (grid_arrivals.h): norms of the rows that a linear product
-  // wrote (norm_behind.h; of streamed rows above kNormedRowsMax stream_normed.h), the packing of
-  // gate and up's products (packed_gate_up.h; in tiles). Whether a product of so many rows can, and
-  // the products.
+  // blocks that wait for each other (grid_arrivals.h), in tiles: norms of the rows that a linear
+  // product wrote (norm_behind.h), the packing of gate and up's products (packed_gate_up.h).
+  // Whether a product of so many rows can, and the products.
   bool norms_behind(const Matrix& w, int rows);
   void linear(const Matrix& w, const __nv_bfloat16* x, const NormBehind& behind, int rows,
               ProductWorkspace workspace, cudaStream_t stream);

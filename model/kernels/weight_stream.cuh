@@ -448,10 +448,10 @@ constexpr std::size_t stream_shared_bytes() {
   return kStreamWarps * ring_bytes<Format>() + Exchange<kTiles>::kBytes;
 }
 
-// `Tail` says what becomes of the sums: kPaired, begin() (if it has one) when the kernels before
-// have ended, take(turn, low, high, n, quad) for every quad of every pass (low, high: rows of W or
-// -1; n may be beyond the last row of x), and finish(shared, input) after the last pass, called by
-// all threads with the shared memory for its own use.
+// `Tail` says what becomes of the sums: kPaired, take(turn, low, high, n, quad) for every
+// quad of every pass (low, high: rows of W or -1; n may be beyond the last row of x), and
+// finish(shared, input) after the last pass, called by all threads with the shared memory for its
+// own use.
 template <class Format, int kTiles, class Tail>
 __global__ void __launch_bounds__(kStreamThreads)
     stream_kernel(const StreamInput input, Tail tail) {
@@ -473,7 +473,6 @@ __global__ void __launch_bounds__(kStreamThreads)
   Sharing::open();
   let_next_kernel_start();
   wait_for_previous_kernels();
-  if constexpr (requires { tail.begin(); }) tail.begin();
 
   InputAhead<Format, kTiles> x;
 #pragma unroll
@@ -526,18 +525,14 @@ template <class Format, int kTiles, class Tail>
   return launch(kernel, shape, stream, input, tail);
 }
 
-// `kRowsMax`: rows that it has kernels for.
-template <class Format, int kRowsMax = 64, class Tail>
+// Up to 64 rows.
+template <class Format, class Tail>
 [[nodiscard]] cudaError_t launch_stream(const StreamInput& input, const Tail& tail, int blocks_max,
                                         cudaStream_t stream) noexcept {
-  if (input.rows > kRowsMax) return cudaErrorInvalidValue;
   if (input.rows <= 8) return launch_tiles<Format, 1>(input, tail, blocks_max, stream);
   if (input.rows <= 16) return launch_tiles<Format, 2>(input, tail, blocks_max, stream);
-  if constexpr (kRowsMax > 16) {
-    if (input.rows <= 32) return launch_tiles<Format, 4>(input, tail, blocks_max, stream);
-  }
-  if constexpr (kRowsMax > 32) return launch_tiles<Format, 8>(input, tail, blocks_max, stream);
-  return cudaErrorInvalidValue;
+  if (input.rows <= 32) return launch_tiles<Format, 4>(input, tail, blocks_max, stream);
+  return launch_tiles<Format, 8>(input, tail, blocks_max, stream);
 }
 
 }  // namespace captiond::kernels

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -151,6 +152,24 @@ BOOST_AUTO_TEST_CASE(norms_of_the_12b_have_the_bits_of_their_kernels_in_every_ru
         }
       }
     }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_a_number_stays_in_its_row) {
+  const DeviceArray<unsigned> arrivals(kSplitArrivalBytes / sizeof(unsigned));
+  constexpr std::size_t kBad = 2;
+  for (const MatrixFormat format : kBoth) {
+    NormedCase work(format, 136, 992);
+    work.hidden[kBad * 136 + 5] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
+    for (const int rows : {5, 8, 16, 100}) {
+      const Normed got = work.run(rows, true, nullptr, arrivals.data());
+      for (std::size_t i = 0; i < got.y.size(); ++i) {
+        const bool bad = i / 136 == kBad;
+        BOOST_TEST_REQUIRE(std::isnan(wide(got.y[i])) == bad);
+        // The rest of its residual row is what it was: the product knows nothing of it.
+        BOOST_TEST_REQUIRE(std::isnan(wide(got.hidden[i])) == (i == kBad * 136 + 5));
+      }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(packing_behind_gate_and_up_has_the_bytes_of_its_kernel) {
