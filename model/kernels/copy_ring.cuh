@@ -28,6 +28,10 @@ __device__ __forceinline__ void fetch_pairs(unsigned target, const CUtensorMap& 
       "l"(&map), "r"(column), "r"(0), "r"(eight), "r"(barrier), "l"(policy)
       : "memory");
 }
+// Has `bytes` of global memory, both multiples of 16, on their way to the L2 cache.
+__device__ __forceinline__ void ask_for(const char* from, unsigned bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
 // Has the description of a matrix at hand for the first copy.
 __device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");

@@ -151,7 +151,7 @@ cudaError_t packs_behind(const Matrix& w, const ManyRows& x, bool& runs) {
   const int tiles = w.out / kTileOut;
   if (x.blocks / tiles > 1 || tiles > kTilesOfBlock * x.blocks) return cudaSuccess;
   return with_tile_rows(x.rows, [&](auto rows) {
-    return fit_tiles<E4m3Products, decltype(rows)::value, PackedGateUpTail>(w, x, runs);
+    return fit_tiles<Fp8Tiles, decltype(rows)::value, PackedGateUpTail>(w, x, runs);
   });
 }
 
@@ -164,8 +164,8 @@ cudaError_t gate_up_packed_many(const Matrix& w, const ManyRows& x, const Packed
       w.values == nullptr || x.x == nullptr || x.scales == nullptr || x.maps == nullptr ||
       x.rows < 1 || x.rows > kManyRowsMax || w.in <= 0 || w.in % 8 != 0)
     return cudaErrorInvalidValue;
-  return launch_rows<E4m3Products>(w, x, PackedGateUpTail{h, arrivals, scales_of(w, x), w.out / 2},
-                                   stream);
+  return launch_rows<Fp8Tiles>(w, x, PackedGateUpTail{h, arrivals, scales_of(w, x), w.out / 2},
+                               stream);
 }
 
 }  // namespace captiond::kernels

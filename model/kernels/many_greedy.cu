@@ -146,7 +146,8 @@ cudaError_t greedy_many(const Head& head, const ManyRows& x, void* scratch, Gree
                         .out = w.out};
   const cudaError_t status = launch_many(w, x, tail, stream);
   if (status != cudaSuccess) return status;
-  const TileInput input{.tiles = (w.out + kTileOut - 1) / kTileOut};
+  TileInput input;
+  input.tiles = (w.out + kTileOut - 1) / kTileOut;
   return launch(choose_kernel, {.blocks = dim3(static_cast<unsigned>(x.rows)), .threads = dim3(32)},
                 stream, blocks, grid_of(input, x.blocks), choices);
 }

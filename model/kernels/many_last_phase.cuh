@@ -58,10 +58,10 @@ template <class Tail, class Behind>
 // Whether all blocks of such a launch find room at once.
 template <class Tail>
 [[nodiscard]] cudaError_t last_phase_fits(const Matrix& w, const ManyRows& x, bool& fits) {
-  return with_tile_rows(x.rows, [&](auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    return w.format == MatrixFormat::kFp8 ? fit_tiles<E4m3Products, kRows, Tail>(w, x, fits)
-                                          : fit_tiles<Bf16Products, kRows, Tail>(w, x, fits);
+  return with_tile_format(w.format, [&](auto format) {
+    return with_tile_rows(x.rows, [&](auto rows) {
+      return fit_tiles<decltype(format), decltype(rows)::value, Tail>(w, x, fits);
+    });
   });
 }
 

@@ -3,68 +3,24 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "model/kernels/copy_barrier.cuh"
-#include "model/kernels/copy_ring.cuh"
-#include "model/kernels/grid_arrivals.h"
 #include "model/kernels/many_rows.h"
 #include "model/kernels/programmatic_launch.cuh"
-#include "model/kernels/shared_address.cuh"
-#include "model/kernels/takers.cuh"
+#include "model/kernels/tile_ring.cuh"
+#include "model/kernels/warpgroup_held.cuh"
 #include "model/kernels/warpgroup_products.cuh"
-#include "model/kernels/warpgroup_tiles.cuh"
-#include "model/kernels/weight_format.cuh"
 
 // Products of up to 128 rows that read the weights once: (W · xᵀ) in tiles of 128 outputs and all
-// rows. One warp feeds a ring of K-blocks, 128 bytes wide, of weights and of x; two warpgroups
-// multiply 64 outputs each. The feeder begins with the weights, which no earlier kernel writes,
-// and runs ahead into the next tile while a tail is written.
+// rows. One warp feeds a ring of K-blocks of weights and of x, as the format of the weights has
+// them; two warpgroups multiply 64 outputs each. The feeder begins with the weights, which no
+// earlier kernel writes, and runs ahead into the next tile while a tail is written.
+//
+// Weights in bf16 and e4m3 are multiplied where they lie; int8 and int4 go through registers, where
+// they become bf16 while the products of those before them run.
 //
 // A matrix of few outputs is split along K among the blocks of a cluster, which add their sums in
 // the order of the splits through shared memory: so every shape occupies the device, and sums do
 // not depend on timing. The split depends on the matrix and the device, not on the rows.
 namespace captiond::kernels {
-
-inline constexpr int kTileOut = 128;
-inline constexpr int kBlockBytes = 128;  // of a row in a K-block
-inline constexpr int kTileThreads = kTakers + 32;
-inline constexpr int kSplitsMax = 4;
-static_assert(kSplitsMax * 128 <= kSplitArrivalBytes);
-
-// The shared memory of a block. `kKeepsSums`: the sums of a tile have a place of their own, else
-// they stand in the ring, once all that comes through it has been taken.
-template <int kTileRows, bool kKeepsSums>
-struct TileShape {
-  static constexpr int kRows = kTileRows;
-  static constexpr unsigned kWeightBytes = kTileOut * kBlockBytes;
-  static constexpr unsigned kStageBytes = kWeightBytes + kRows * kBlockBytes;
-  static constexpr unsigned kSumBytes = kKeepsSums ? kRows * kTileOut * sizeof(float) : 0;
-  static constexpr unsigned kSharedMax = 227 * 1024;
-  // Barriers, the scales of rows, and the way to a multiple of 1024.
-  static constexpr unsigned kRest = 2048;
-  static constexpr int kStages = std::min<int>(10, (kSharedMax - kSumBytes - kRest) / kStageBytes);
-  static constexpr unsigned kSharedBytes = kStages * kStageBytes + kSumBytes + kRest;
-  static_assert(kKeepsSums || kStages * kStageBytes >= kRows * kTileOut * sizeof(float));
-};
-
-struct TileInput {
-  int rows = 0;
-  int tiles = 0;
-  int k_blocks = 0;
-  int splits = 1;  // of K: blocks of a cluster
-};
-
-// What a block of the grid does: one K-range of every tile_stride-th tile.
-struct TileTask {
-  int split, first_tile, tile_stride, first_block, blocks;
-
-  __device__ explicit TileTask(const TileInput& input) {
-    split = static_cast<int>(blockIdx.x) % input.splits;
-    first_tile = static_cast<int>(blockIdx.x) / input.splits;
-    tile_stride = static_cast<int>(gridDim.x) / input.splits;
-    first_block = input.k_blocks * split / input.splits;
-    blocks = input.k_blocks * (split + 1) / input.splits - first_block;
-  }
-};
 
 __device__ __forceinline__ void wait_for_cluster() {
   asm volatile(
@@ -96,87 +52,6 @@ struct TileSums {
   }
 };
 
-// Stages, sums, barriers.
-template <class Shape>
-struct TileRing {
-  unsigned base;
-  char* memory;
-
-  __device__ explicit TileRing(char* shared)
-      : base((shared_address(shared) + 1023U) & ~1023U),
-        memory(shared + (base - shared_address(shared))) {}
-  __device__ unsigned stage(int index) const {
-    return base + static_cast<unsigned>(index) * Shape::kStageBytes;
-  }
-  __device__ float* sums() const {
-    return reinterpret_cast<float*>(
-        memory + (Shape::kSumBytes > 0 ? Shape::kStages * Shape::kStageBytes : 0));
-  }
-  __device__ unsigned full(int index) const {
-    return stage(Shape::kStages) + Shape::kSumBytes + static_cast<unsigned>(index) * 8U;
-  }
-  __device__ unsigned empty(int index) const { return full(Shape::kStages + index); }
-  // The scales of the rows.
-  __device__ float* row_scales() const {
-    return reinterpret_cast<float*>(memory + (empty(Shape::kStages) - base));
-  }
-
-  __device__ void begin() const {
-    for (int i = 0; i < Shape::kStages; ++i) {
-      begin_barrier(full(i), 1);
-      begin_barrier(empty(i), kTakerWarps);
-    }
-    show_barriers();
-  }
-};
-
-// One thread that fetches all K-blocks of this block's tiles in their order.
-template <class Shape, bool kPaired>
-struct Feeder {
-  const TileRing<Shape>& ring;
-  const CUtensorMap& w;
-  const CUtensorMap& x;
-  const TileInput& input;
-  const TileTask& task;
-  std::uint64_t once = read_once();
-  std::uint64_t often = read_often();
-
-  // What fits into the ring before anything is known about x.
-  __device__ int ahead() const { return min(Shape::kStages, task.blocks); }
-  __device__ void fetch_first_weights() const {
-    prefetch_map(x);
-    for (int i = 0; i < ahead(); ++i) fetch_weights(i, task.first_tile, task.first_block + i);
-  }
-  __device__ void fetch_rest() const {
-    wait_for_previous_kernels();
-    asm volatile("fence.proxy.async.global;" ::: "memory");
-    for (int i = 0; i < ahead(); ++i) fetch_rows(i, task.first_block + i);
-    RingPlace<Shape::kStages> place;
-    int fetched = 0;
-    for (int tile = task.first_tile; tile < input.tiles; tile += task.tile_stride)
-      for (int block = 0; block < task.blocks; ++block, ++fetched, place.next()) {
-        if (fetched < ahead()) continue;
-        if (fetched >= Shape::kStages) wait_at(ring.empty(place.stage), place.parity ^ 1U);
-        fetch_weights(place.stage, tile, task.first_block + block);
-        fetch_rows(place.stage, task.first_block + block);
-      }
-  }
-
- private:
-  __device__ void fetch_weights(int stage, int tile, int block) const {
-    const unsigned barrier = ring.full(stage);
-    arrive_expecting(barrier, Shape::kStageBytes);
-    if constexpr (kPaired)
-      fetch_pairs(ring.stage(stage), w, block * kBlockBytes, tile * (kTileOut / 16), barrier, once);
-    else
-      fetch_box(ring.stage(stage), w, block * kBlockBytes, tile * kTileOut, barrier, once);
-  }
-  __device__ void fetch_rows(int stage, int block) const {
-    fetch_box(ring.stage(stage) + Shape::kWeightBytes, x, block * kBlockBytes, 0, ring.full(stage),
-              often);
-  }
-};
-
 // Issues the products of a warpgroup's 64 outputs with the K-block of a stage, which is full; `add`
 // to what is there.
 template <class Products, class Shape>
@@ -186,7 +61,7 @@ __device__ __forceinline__ void multiply_block(const TileRing<Shape>& ring, int 
   constexpr unsigned kStepUnits = 2;  // of 16 bytes
   const unsigned half = threadIdx.x / 128 * (Shape::kWeightBytes / 2);
   const std::uint64_t a = operand(ring.stage(stage) + half, 0);
-  const std::uint64_t b = operand(ring.stage(stage) + Shape::kWeightBytes, 0);
+  const std::uint64_t b = operand(ring.panel(stage, 0), 0);
 #pragma unroll
   for (unsigned step = 0; step < kSteps; ++step)
     multiply(Products{}, sum, a + step * kStepUnits, b + step * kStepUnits, add || step > 0);
@@ -223,15 +98,12 @@ __device__ __forceinline__ void add_chain(const TileRing<Shape>& ring,
     for (int j = 0; j < 4; ++j) sum[i][j] += chain[i][j];
 }
 
-// A warpgroup: `sum` of its 64 outputs over `blocks` K-blocks of a tile.
-template <class Products, class Shape>
+// A warpgroup: adds the products of its 64 outputs over `blocks` K-blocks of a tile to `sum`.
+template <class Shape>
 __device__ __forceinline__ void take_blocks(const TileRing<Shape>& ring,
                                             RingPlace<Shape::kStages>& place, int blocks,
                                             float (&sum)[Shape::kRows / 8][4]) {
-#pragma unroll
-  for (int i = 0; i < Shape::kRows / 8; ++i)
-#pragma unroll
-    for (int j = 0; j < 4; ++j) sum[i][j] = 0.0F;
+  using Products = typename Shape::Format::Products;
   if constexpr (Products::kShortChains) {
     constexpr int kChain = 2;  // K-blocks; one costs as much time, more would cost digits
     for (int block = 0; block + kChain <= blocks; block += kChain)
@@ -253,6 +125,51 @@ __device__ __forceinline__ void take_blocks(const TileRing<Shape>& ring,
   }
 }
 
+// Issues the products of the lines that a warpgroup holds with half a K-block of x.
+template <class Shape>
+__device__ __forceinline__ void multiply_half(const TileRing<Shape>& ring, int stage, int half,
+                                              const HeldHalf& held,
+                                              float (&sum)[Shape::kRows / 8][4]) {
+  using Held = typename Shape::Format::Held;
+  constexpr int kStepUnits = 2, kPanelSteps = kPanelBytes / 16 / kStepUnits;  // of 16 bytes
+  begin_products();
+#pragma unroll
+  for (int step = 0; step < kHeldSteps; ++step) {
+    const int place = Held::place(half, step);
+    const std::uint64_t b = operand(ring.panel(stage, place / kPanelSteps), 0);
+    multiply_held(sum, held.step[step],
+                  b + static_cast<unsigned>(place % kPanelSteps * kStepUnits));
+  }
+  commit_products();
+}
+
+// take_blocks() of weights that go through registers: the halves of a block have registers of their
+// own, so that one becomes bf16 while the products of the other run.
+template <class Shape>
+__device__ __forceinline__ void take_held(const TileRing<Shape>& ring,
+                                          RingPlace<Shape::kStages>& place, int blocks,
+                                          typename Shape::Format::Groups& groups,
+                                          float (&sum)[Shape::kRows / 8][4]) {
+  using Held = typename Shape::Format::Held;
+  const unsigned offset = Held::offset();
+  int before = place.stage;
+  for (int block = 0; block < blocks; ++block, place.next()) {
+    groups.next();
+    wait_at(ring.full(place.stage), place.parity);
+    const unsigned weights = ring.stage(place.stage) + offset;
+    const HeldHalf first = Held::held(Held::load(weights, 0), groups);
+    multiply_half<Shape>(ring, place.stage, 0, first, sum);
+    wait_for_products<1>();
+    if (block > 0) release(ring, before);
+    const HeldHalf second = Held::held(Held::load(weights, 1), groups);
+    multiply_half<Shape>(ring, place.stage, 1, second, sum);
+    wait_for_products<1>();
+    before = place.stage;
+  }
+  wait_for_products<0>();
+  release(ring, before);
+}
+
 // Where in a tile a thread's sums stand: rows i * 8 + row and the next, outputs `output` and
 // `other`. In a paired tile, a warp's first eight are gate, its other eight the up that belongs to
 // them; both are counted from 0, up 64 further.
@@ -266,6 +183,40 @@ struct TilePlace {
     return {lane % 4 * 2, output, output + (kPaired ? kTileOut / 2 : 8)};
   }
 };
+
+// Where the scales of groups stand of that line of a tile which a lane copies, the first 16 of a
+// warp one each; in place of lines behind the last those of the last.
+template <bool kPaired>
+__device__ __forceinline__ const char* scales_of_line(const GroupScales& scales, int tile) {
+  constexpr int kHalves = kPaired ? 2 : 1, kOfWarp = 16 / kHalves;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 16;
+  const int most = scales.lines / kHalves;
+  const int line = min(tile * (kTileOut / kHalves) + warp * kOfWarp + lane % kOfWarp, most - 1);
+  return scales.data + static_cast<std::size_t>(line + lane / kOfWarp * most) * scales.line_bytes;
+}
+
+// A warpgroup: `sum` of its 64 outputs over this block's part of K of a tile.
+template <bool kPaired, class Shape>
+__device__ __forceinline__ void sum_tile(const TileRing<Shape>& ring,
+                                         RingPlace<Shape::kStages>& stage, const TileInput& input,
+                                         const TileTask& task, int tile,
+                                         float (&sum)[Shape::kRows / 8][4]) {
+#pragma unroll
+  for (int i = 0; i < Shape::kRows / 8; ++i)
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sum[i][j] = 0.0F;
+  if constexpr (Shape::Format::kHeld) {
+    using Groups = typename Shape::Format::Groups;
+    Groups groups(ring.group_scales());
+    if constexpr (Groups::kBytes > 0)
+      groups.begin(scales_of_line<kPaired>(input.groups, tile) +
+                       static_cast<std::size_t>(task.first_block) * Groups::kLineScales,
+                   task.blocks);
+    take_held<Shape>(ring, stage, task.blocks, groups, sum);
+  } else {
+    take_blocks<Shape>(ring, stage, task.blocks, sum);
+  }
+}
 
 template <int kRows>
 __device__ __forceinline__ void put_sums(float* sums, const float (&sum)[kRows / 8][4],
@@ -290,7 +241,7 @@ struct HeldScales {
 // The tail of a matrix that is split takes, of the one tile, the sums of rows `first` … `last` - 1
 // with all taker threads; else those of all rows, tile by tile, and at the end what it kept. If it
 // keeps no sums it takes them from the registers that they come about in.
-template <class Products, class Shape, class Tail>
+template <class Shape, class Tail>
 __global__ void __launch_bounds__(kTileThreads, 1)
     many_rows_kernel(const __grid_constant__ CUtensorMap w, const __grid_constant__ CUtensorMap x,
                      const TileInput input, const Tail tail) {
@@ -317,15 +268,16 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   wait_for_previous_kernels();
   const int thread = static_cast<int>(threadIdx.x);
   const float of_row = thread < input.rows ? tail.scales.of_row(thread) : 0.0F;
-  HeldScales scales{.outputs = {}, .rows = ring.row_scales()};
+  HeldScales scales{.outputs = {1.0F, 1.0F, 1.0F, 1.0F}, .rows = ring.row_scales()};
   const TileSums sums{ring.sums(), input.splits};
   const TilePlace place = TilePlace::of_thread<Tail::kPaired>();
   RingPlace<Shape::kStages> stage;
   auto kept = tail.template begin<kRows>(task);
   for (int tile = task.first_tile; tile < input.tiles; tile += task.tile_stride) {
-    scales.outputs = tail.outputs_of(tile, place, split);
+    if constexpr (Shape::Format::kGroupBytes == 0)
+      scales.outputs = tail.outputs_of(tile, place, split);
     float sum[kRows / 8][4];
-    take_blocks<Products, Shape>(ring, stage, task.blocks, sum);
+    sum_tile<Tail::kPaired, Shape>(ring, stage, input, task, tile, sum);
     if (tile == task.first_tile) {
       if (thread < kRows) ring.row_scales()[thread] = of_row;
       wait_for_takers();
@@ -360,20 +312,24 @@ inline int grid_of(const TileInput& input, int blocks) {
   return input.splits > 1 ? input.tiles * input.splits : std::min(input.tiles, blocks);
 }
 
-// Of w in a format and so many rows.
+// Of w and so many rows.
 template <class Shape, class Tail>
 struct TileLaunch {
-  std::size_t row_bytes;
+  using Format = typename Shape::Format;
+  std::size_t line_bytes, row_bytes;
   TileInput input;
   LaunchShape shape;
 
   TileLaunch(const Matrix& w, const ManyRows& x)
-      : row_bytes(w.format == MatrixFormat::kFp8
-                      ? captiond::kernels::row_bytes<Fp8Weights>(w.in)
-                      : static_cast<std::size_t>(w.in) * sizeof(__nv_bfloat16)),
+      : line_bytes(captiond::kernels::row_bytes<typename Format::Weights>(w.in)),
+        row_bytes(captiond::kernels::row_bytes<typename Format::Rows>(w.in)),
         input{.rows = x.rows,
               .tiles = (w.out + kTileOut - 1) / kTileOut,
-              .k_blocks = static_cast<int>((row_bytes + kBlockBytes - 1) / kBlockBytes)} {
+              .k_blocks =
+                  static_cast<int>((line_bytes + Format::kLineBytes - 1) / Format::kLineBytes),
+              .groups = {.data = static_cast<const char*>(w.scales),
+                         .line_bytes = static_cast<int>(group_scale_bytes(w.in)),
+                         .lines = w.out}} {
     if (!Tail::kKeepsSums) input.splits = splits_of(input, x.blocks);
     shape = {.blocks = dim3(static_cast<unsigned>(grid_of(input, x.blocks))),
              .threads = dim3(kTileThreads),
@@ -382,27 +338,26 @@ struct TileLaunch {
   }
 };
 
-template <class Products, int kRows, class Tail>
+template <class Format, int kRows, class Tail>
 cudaError_t launch_tiles(const Matrix& w, const ManyRows& x, const Tail& tail,
                          cudaStream_t stream) {
-  using Shape = TileShape<kRows, Tail::kKeepsSums>;
+  using Shape = TileShape<Format, kRows, Tail::kKeepsSums>;
   const TileLaunch<Shape, Tail> tiles(w, x);
-  const CUtensorMap weights = Tail::kPaired
-                                  ? x.maps->of_pairs(w.values, tiles.row_bytes, w.out / 2, 8)
-                                  : x.maps->of(w.values, tiles.row_bytes, w.out, kTileOut);
-  const CUtensorMap rows = x.maps->of(x.x, tiles.row_bytes, x.rows, kRows);
-  return launch(many_rows_kernel<Products, Shape, Tail>, tiles.shape, stream, weights, rows,
-                tiles.input, tail);
+  const CUtensorMap weights =
+      Tail::kPaired ? x.maps->of_pairs(w.values, tiles.line_bytes, w.out / 2, 8, Format::kLineBytes)
+                    : x.maps->of(w.values, tiles.line_bytes, w.out, kTileOut, Format::kLineBytes);
+  const CUtensorMap rows = x.maps->of(x.x, tiles.row_bytes, x.rows, kRows, kPanelBytes);
+  return launch(many_rows_kernel<Shape, Tail>, tiles.shape, stream, weights, rows, tiles.input,
+                tail);
 }
 
 // Whether all blocks of such a launch find room at once.
-template <class Products, int kRows, class Tail>
+template <class Format, int kRows, class Tail>
 cudaError_t fit_tiles(const Matrix& w, const ManyRows& x, bool& fit) {
-  using Shape = TileShape<kRows, Tail::kKeepsSums>;
+  using Shape = TileShape<Format, kRows, Tail::kKeepsSums>;
   const TileLaunch<Shape, Tail> tiles(w, x);
   int clusters = 0;
-  const cudaError_t status =
-      clusters_at_once(many_rows_kernel<Products, Shape, Tail>, tiles.shape, clusters);
+  const cudaError_t status = clusters_at_once(many_rows_kernel<Shape, Tail>, tiles.shape, clusters);
   fit = status == cudaSuccess &&
         static_cast<unsigned>(clusters) * tiles.shape.cluster >= tiles.shape.blocks.x;
   return status;
@@ -431,31 +386,48 @@ cudaError_t with_tile_rows(int rows, const Body& body) {
   }
 }
 
-template <class Products, class Tail>
+// Calls body with how the tiles take a format.
+template <class Body>
+cudaError_t with_tile_format(MatrixFormat format, const Body& body) {
+  switch (format) {
+    case MatrixFormat::kBf16:
+      return body(Bf16Tiles{});
+    case MatrixFormat::kFp8:
+      return body(Fp8Tiles{});
+    case MatrixFormat::kInt8:
+      return body(Int8Tiles{});
+    case MatrixFormat::kInt4:
+      return body(Int4Tiles{});
+  }
+  return cudaErrorInvalidValue;
+}
+
+template <class Format, class Tail>
 cudaError_t launch_rows(const Matrix& w, const ManyRows& x, const Tail& tail, cudaStream_t stream) {
   return with_tile_rows(x.rows, [&](auto rows) {
-    return launch_tiles<Products, decltype(rows)::value>(w, x, tail, stream);
+    return launch_tiles<Format, decltype(rows)::value>(w, x, tail, stream);
   });
 }
 
 template <class Tail>
 [[nodiscard]] cudaError_t launch_many(const Matrix& w, const ManyRows& x, const Tail& tail,
                                       cudaStream_t stream) {
-  const bool fp8 = w.format == MatrixFormat::kFp8;
-  const bool scaled = fp8 == (w.scales != nullptr) && fp8 == (x.scales != nullptr);
-  if ((!fp8 && w.format != MatrixFormat::kBf16) || !scaled || w.values == nullptr ||
-      x.x == nullptr || x.maps == nullptr || x.rows < 1 || x.rows > kManyRowsMax || x.blocks < 1 ||
-      w.in <= 0 || w.in % 8 != 0 || w.out <= 0 || (Tail::kPaired ? w.out / 2 : w.out) % 8 != 0)
+  const bool scaled = (w.format != MatrixFormat::kBf16) == (w.scales != nullptr) &&
+                      (w.format == MatrixFormat::kFp8) == (x.scales != nullptr);
+  const int multiple = w.format == MatrixFormat::kInt4 ? 32 : 8;
+  if (!scaled || w.values == nullptr || x.x == nullptr || x.maps == nullptr || x.rows < 1 ||
+      x.rows > kManyRowsMax || x.blocks < 1 || w.in <= 0 || w.in % multiple != 0 || w.out <= 0 ||
+      (Tail::kPaired ? w.out / 2 : w.out) % 8 != 0)
     return cudaErrorInvalidValue;
-  return fp8 ? launch_rows<E4m3Products>(w, x, tail, stream)
-             : launch_rows<Bf16Products>(w, x, tail, stream);
+  return with_tile_format(
+      w.format, [&](auto format) { return launch_rows<decltype(format)>(w, x, tail, stream); });
 }
 
 struct alignas(8) FourBf16 {
   __nv_bfloat162 value[2];
 };
 
-// The scales of outputs and rows; 1 in kBf16.
+// The scales of outputs and rows; 1 where a format has none.
 struct TileScales {
   const float* w = nullptr;
   const float* x = nullptr;
@@ -493,7 +465,8 @@ __device__ __forceinline__ __nv_bfloat162 of_one_row(__nv_bfloat162 two_rows, bo
 struct NothingKept {};
 
 inline TileScales scales_of(const Matrix& w, const ManyRows& x) {
-  return {static_cast<const float*>(w.scales), x.scales};
+  const bool of_groups = w.format == MatrixFormat::kInt4;
+  return {of_groups ? nullptr : static_cast<const float*>(w.scales), x.scales};
 }
 
 }  // namespace captiond::kernels

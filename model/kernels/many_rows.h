@@ -21,8 +21,8 @@ inline constexpr int kManyRowsMax = 128;
   return kManyRowsMax;
 }
 
-// The rows that a product of many rows takes: in the format of the weights, kBf16 or kFp8 (packed
-// by pack_matrix(), with a scale a row); 16-byte aligned, on the device.
+// The rows that a product of many rows takes: of weights in kFp8 packed as they are (by
+// pack_matrix(), with a scale a row), else in bf16; 16-byte aligned, on the device.
 struct ManyRows {
   const void* x = nullptr;        // [rows, in]
   const float* scales = nullptr;  // [rows], kFp8 alone
@@ -32,8 +32,10 @@ struct ManyRows {
 };
 
 // The products of up to kManyRowsMax rows on tensor cores, each one launch that reads the weights
-// once: see many_rows.cuh. W is kBf16 or kFp8; `out` is a multiple of 8, rows are multiples of 16
-// bytes. A row's bits depend neither on the other rows nor on their number, but on `blocks`.
+// once: see many_rows.cuh. `out` is a multiple of 8, rows of x are multiples of 16 bytes. The
+// weights of kInt4 are rounded to bf16 times their scale, as unpack_matrix() has them; those of
+// kInt8 are exact. A row's bits depend neither on the other rows nor on their number, but on
+// `blocks`.
 //
 // All enqueue and return, allocate nothing, and return cudaErrorInvalidValue for a bad shape, else
 // the launch status. They throw std::invalid_argument where TensorMaps does.

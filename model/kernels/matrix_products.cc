@@ -36,38 +36,45 @@ std::string shape_of(const Matrix& w, int rows) {
          std::to_string(w.out) + ", " + std::to_string(w.in) + "]";
 }
 
-// Rows up to which the weights are streamed, in portions of kFewRowsMax rows; beyond them other
-// ways were faster (docs/performance.md), which take outputs of whole 16 bytes only: matrices that
-// have none are streamed whatever the number of rows.
+// Rows up to which the weights of a format are streamed, in portions of kFewRowsMax rows; beyond
+// them the tiles were faster (docs/performance.md).
+constexpr int kStreamedBf16 = kSplitRowsMax;
+constexpr int kStreamedFp8 = kSplitRowsMax;
+constexpr int kStreamedInt8 = kSplitRowsMax;
+constexpr int kStreamedInt4 = kSplitRowsMax;
+
+// The same of a matrix. The other ways take outputs of whole 16 bytes only: matrices that have none
+// are streamed whatever the number of rows.
 int streamed_rows_max(const Matrix& w, bool gate_up) {
   const int outputs = gate_up ? w.out / 2 : w.out;
   if (outputs % (w.format == MatrixFormat::kFp8 ? 16 : 8) != 0)
     return std::numeric_limits<int>::max();
   switch (w.format) {
     case MatrixFormat::kBf16:
-      return kSplitRowsMax;
+      return kStreamedBf16;
     case MatrixFormat::kFp8:
-      return kSplitRowsMax;
+      return kStreamedFp8;
     case MatrixFormat::kInt8:
-      return 64;
+      return kStreamedInt8;
     case MatrixFormat::kInt4:
-      return 32;
+      return kStreamedInt4;
   }
   return 0;
 }
 
-bool has_tiles(MatrixFormat format) {
-  return format == MatrixFormat::kBf16 || format == MatrixFormat::kFp8;
+// Whether the tiles of many_rows.h take these rows, if they are not streamed.
+bool in_tiles(int rows) { return rows <= kManyRowsMax; }
+
+// Whether more rows than the tiles take meet weights that were unpacked to bf16.
+bool unpacks(MatrixFormat format) {
+  return format == MatrixFormat::kInt8 || format == MatrixFormat::kInt4;
 }
 
-// Whether the tiles of many_rows.h take these rows, which are not streamed.
-bool in_tiles(const Matrix& w, int rows) { return has_tiles(w.format) && rows <= kManyRowsMax; }
-
-// Whether a head's rows go to them: its tiles are not split, so that few would leave most of the
-// device idle.
+// Whether a head's rows go to the tiles: they are not split there, so that few would leave most of
+// the device idle.
 bool head_in_tiles(const Matrix& w, int rows) {
   constexpr int kVocabularyMin = 32768;
-  return has_tiles(w.format) && w.out >= kVocabularyMin && rows > streamed_rows_max(w, false);
+  return w.out >= kVocabularyMin && rows > streamed_rows_max(w, false);
 }
 
 // Calls body(first, count) for portions of at most `most` of `rows` rows.
@@ -95,9 +102,9 @@ struct Parts {
     if (rows <= streamed_rows_max(w, gate_up)) return parts;
     const auto out = static_cast<std::size_t>(w.out), in = static_cast<std::size_t>(w.in);
     if (w.format == MatrixFormat::kFp8) parts.add_rows(w, rows);
-    if (in_tiles(w, rows)) return parts;
+    if (in_tiles(rows)) return parts;
     parts.gemm = aligned(Gemm::kWorkspaceBytes);
-    if (!has_tiles(w.format)) parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
+    if (unpacks(w.format)) parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
     if (gate_up && w.format != MatrixFormat::kFp8)
       parts.gate_up = aligned(out * static_cast<std::size_t>(rows) * sizeof(__nv_bfloat16));
     return parts;
@@ -177,7 +184,7 @@ struct MatrixProducts::State {
   template <typename Ask>
   bool fits(const Matrix& w, int rows, LastPhase kind, const Ask& ask) {
     const bool gate_up = kind == LastPhase::kPacking;
-    if (!in_tiles(w, rows) || rows <= streamed_rows_max(w, gate_up)) return false;
+    if (!in_tiles(rows) || rows <= streamed_rows_max(w, gate_up)) return false;
     const auto [place, fresh] =
         fit.try_emplace({w.out, w.in, tile_rows_of(rows), w.format, kind}, false);
     if (fresh)
@@ -279,8 +286,7 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
     const Matrix w{.format = shape.format, .out = shape.out, .in = shape.in};
     most.add(Parts::of(w, shape.gate_up, rows_max, state_->blocks));
     const auto type = w.format == MatrixFormat::kFp8 ? Gemm::Type::kFp8 : Gemm::Type::kBf16;
-    const int streamed = streamed_rows_max(w, shape.gate_up);
-    const int first = has_tiles(w.format) ? std::max(streamed, kManyRowsMax) : streamed;
+    const int first = std::max(streamed_rows_max(w, shape.gate_up), kManyRowsMax);
     if (shape.gate_up && w.format == MatrixFormat::kFp8) continue;
     if (rows_max > first) state_->gemm.plan(type, w.out, padded_in(w), first + 1, rows_max);
   }
@@ -303,7 +309,7 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat
   auto* const scratch = static_cast<char*>(workspace.data);
   if (w.format == MatrixFormat::kFp8)
     return linear(w, state_->pack(w, x, rows, parts, scratch, stream), y, rows, workspace, stream);
-  if (!in_tiles(w, rows)) return state_->multiply(w, x, y, rows, parts, scratch, stream);
+  if (!in_tiles(rows)) return state_->multiply(w, x, y, rows, parts, scratch, stream);
   check_cuda(linear_many(w, state_->tiles(w, x, rows, parts, scratch, stream), y, stream),
              "The product of " + shape_of(w, rows));
 }
@@ -313,7 +319,7 @@ void MatrixProducts::linear(const Matrix& w, const PackedRows& x, __nv_bfloat16*
   check_packed(w, false, x, rows);
   const Parts parts = Parts::of(w, false, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
-  if (!in_tiles(w, rows))
+  if (!in_tiles(rows))
     return state_->multiply_packed(w, x, y, rows, parts, static_cast<char*>(workspace.data),
                                    stream);
   check_cuda(linear_many(w, state_->tiles(x, rows), y, stream),
@@ -370,7 +376,7 @@ void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloa
   const Parts parts = Parts::of(w, true, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
   auto* const scratch = static_cast<char*>(workspace.data);
-  if (in_tiles(w, rows)) {
+  if (in_tiles(rows)) {
     const ManyRows many = state_->tiles(w, x, rows, parts, scratch, stream);
     check_cuda(gate_up_many(w, many, h, stream), "Gate and up of " + shape_of(w, rows));
     return;
@@ -407,7 +413,7 @@ void MatrixProducts::feed_forward(const FeedForward& w, const PackedRows& x, __n
   check_packed(up, true, x, rows);
   const Parts parts = Parts::of(up, true, rows, state_->blocks);
   const std::string what = "Gate and up of " + shape_of(up, rows);
-  if (in_tiles(up, rows)) {
+  if (in_tiles(rows)) {
     check_cuda(gate_up_many(up, state_->tiles(x, rows), h, stream), what);
     return linear(down, h, y, rows, workspace, stream);
   }

@@ -58,20 +58,20 @@ struct Head {
 // float32 and rounded once at the end unless said otherwise. Three ways, by the number of rows;
 // bits differ between them:
 //
-//   few    up to 4 in kBf16 and kFp8, 64 in kInt8, 32 in kInt4: kernels of ours that stream the
-//          weights, with x in bf16. Up to 4 rows with packed weights are a way of their own (in of
-//          up to 19,000): there x is rounded to about 15 bits below the largest of 128 (kInt4: 256)
-//          neighbours, see split_input.cuh
-//   tiles  up to 128 in kBf16 and kFp8, and any number in a head of theirs of 32,768 tokens or
-//          more: kernels of ours on tensor cores
+//   few    up to 4: kernels of ours that stream the weights, with x in bf16. Packed weights (in of
+//          up to 19,000) have a way of their own: there x is rounded to about 15 bits below the
+//          largest of 128 (kInt4: 256) neighbours, see split_input.cuh
+//   tiles  up to 128, and any number in a head of 32,768 tokens or more: kernels of ours on tensor
+//          cores
 //   many   more go to cuBLASLt, with one algorithm for each shape and bucket of rows (see
 //          gemm.h), so that the same call gives the same bits; in kFp8 gate and up, and linear
 //          layers whose tiles fill the device, to kernels of ours (wide_rows.h)
 //
 // Of few rows and tiles a row's bits depend neither on the other rows nor on their number. In tiles
-// and in many, kFp8 multiplies e4m3 with e4m3, the rows of x packed with a scale each; kInt8 and
-// kInt4 are unpacked to bf16 first. Matrices whose outputs (of gate and up: their products) are no
-// multiple of 8 (kFp8: 16) are streamed whatever the rows, as is the head in kInt8 and kInt4.
+// and in many, kFp8 multiplies e4m3 with e4m3, the rows of x packed with a scale each, and kInt4
+// rounds each weight times its scale to bf16; so does kInt8 in many, where both are unpacked first,
+// while its tiles multiply with whole numbers and scale the sums. Matrices whose outputs (of gate
+// and up: their products) are no multiple of 8 (kFp8: 16) are streamed whatever the rows.
 //
 // One object for one device; calls enqueue and return, allocate nothing and may be captured in a
 // CUDA graph once plan() has seen the shape. Weights are read before the kernels enqueued earlier

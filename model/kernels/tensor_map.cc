@@ -10,7 +10,9 @@
 namespace captiond::kernels {
 namespace {
 
-constexpr cuuint32_t kBoxBytes = 128;
+CUtensorMapSwizzle swizzle_of(unsigned box_bytes) {
+  return box_bytes == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B;
+}
 
 }  // namespace
 
@@ -29,11 +31,12 @@ TensorMaps::TensorMaps() {
   encode_ = reinterpret_cast<Encode*>(function);
 }
 
-CUtensorMap TensorMaps::of(const void* data, std::size_t row_bytes, int rows, int box_rows) const {
+CUtensorMap TensorMaps::of(const void* data, std::size_t row_bytes, int rows, int box_rows,
+                           unsigned box_bytes) const {
   const cuuint64_t sizes[] = {row_bytes, static_cast<cuuint64_t>(rows)};
   const cuuint64_t strides[] = {row_bytes};
-  const cuuint32_t box[] = {kBoxBytes, static_cast<cuuint32_t>(box_rows)};
-  return encoded(data, rows, sizes, strides, box);
+  const cuuint32_t box[] = {box_bytes, static_cast<cuuint32_t>(box_rows)};
+  return encoded(data, rows, sizes, strides, box, swizzle_of(box_bytes));
 }
 
 CUtensorMap TensorMaps::of_plain(const void* data, std::size_t row_bytes, int rows, int box_rows,
@@ -44,13 +47,13 @@ CUtensorMap TensorMaps::of_plain(const void* data, std::size_t row_bytes, int ro
   return encoded(data, rows, sizes, strides, box, CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
-CUtensorMap TensorMaps::of_pairs(const void* data, std::size_t row_bytes, int pairs,
-                                 int eights) const {
+CUtensorMap TensorMaps::of_pairs(const void* data, std::size_t row_bytes, int pairs, int eights,
+                                 unsigned box_bytes) const {
   const auto half = static_cast<cuuint64_t>(pairs);
   const cuuint64_t sizes[] = {row_bytes, 8, 2, half / 8};
   const cuuint64_t strides[] = {row_bytes, half * row_bytes, 8 * row_bytes};
-  const cuuint32_t box[] = {kBoxBytes, 8, 2, static_cast<cuuint32_t>(eights)};
-  return encoded(data, 2 * pairs, sizes, strides, box);
+  const cuuint32_t box[] = {box_bytes, 8, 2, static_cast<cuuint32_t>(eights)};
+  return encoded(data, 2 * pairs, sizes, strides, box, swizzle_of(box_bytes));
 }
 
 CUtensorMap TensorMaps::encoded(const void* data, int rows, std::span<const cuuint64_t> sizes,

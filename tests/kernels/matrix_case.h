@@ -32,7 +32,8 @@ struct MatrixCase {
   MatrixCase(MatrixFormat format, int out, int in, std::uint64_t seed = 1);
   // The same with given values.
   MatrixCase(MatrixFormat format, int out, int in, std::vector<__nv_bfloat16> values);
-  // Rounds `worth` to bf16, as the products of many rows do in kInt8 and kInt4.
+  // Rounds `worth` to bf16, as the products of more than the few rows do in kInt4, and beyond the
+  // tiles in kInt8.
   void unpack();
   std::string name() const;
 

@@ -51,12 +51,18 @@ struct RowsCase {
   // The e4m3 products of this hardware keep some 13 bits of their sums: up to 1.0 * 2⁻¹² of
   // Σ |x| |w| was seen in a chain along 15,360. A lost K-block would still be far off.
   std::vector<Bounded> exact(const MatrixCase& w, int rows, double chain = 32) const {
-    auto result = exact_product(w, packed_worth(format, source, in), rows);
+    const MatrixFormat taken = format == MatrixFormat::kFp8 ? format : MatrixFormat::kBf16;
+    auto result = exact_product(w, packed_worth(taken, source, in), rows);
     if (format == MatrixFormat::kFp8)
       for (Bounded& element : result) element.limit *= chain;
     return result;
   }
 };
+
+// The nearest width from `in` on that the format takes.
+inline int width_in(MatrixFormat format, int in) {
+  return format == MatrixFormat::kInt4 ? (in + 31) / 32 * 32 : in;
+}
 
 inline std::vector<Bounded> first(const std::vector<Bounded>& all, int rows, int width) {
   return {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rows) * width};

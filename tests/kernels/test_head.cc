@@ -108,9 +108,22 @@ BOOST_AUTO_TEST_CASE(logits_equal_the_exact_softcapped_product) {
     }
 }
 
+// A vocabulary that goes to the tiles beyond few rows, and to several launches of them; in fp8 and
+// int4 see test_many_rows.
+BOOST_AUTO_TEST_CASE(logits_of_a_large_vocabulary_equal_the_exact_product) {
+  for (const MatrixFormat format : {MatrixFormat::kBf16, MatrixFormat::kInt8}) {
+    const MatrixCase w(format, 33000, 96);
+    HeadCase head(w, 0.0F, {});
+    for (const int rows : {4, 5, 70, 130}) {
+      const auto x = input(rows, 96);
+      within(widened(head.logits(x, rows)), exact_product(w, x, rows), "logits of " + w.name());
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_suppressed) {
   for (const MatrixFormat format : kFormats)
-    for (const int vocabulary : {1, 7, 300, 5003}) {
+    for (const int vocabulary : {1, 7, 300, 5003, 33000}) {
       const MatrixCase w(format, vocabulary, 96, 5);
       for (const int rows : {1, 2, 3, 4, 8, 13, 32, 64, 65, 130}) {
         const auto x = input(rows, 96);

@@ -14,6 +14,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/kernels/many_rows.h"
+#include "model/kernels/pack_matrix.h"
 #include "tests/kernels/device_array.h"
 #include "tests/kernels/matrix_case.h"
 #include "tests/kernels/rows_case.h"
@@ -25,9 +26,10 @@ using namespace captiond::kernels;
 
 namespace {
 
-constexpr MatrixFormat kBoth[] = {MatrixFormat::kBf16, MatrixFormat::kFp8};
-void check_linear(MatrixFormat format, int out, int in, const std::vector<int>& row_counts) {
-  const MatrixCase w(format, out, in);
+void check_linear(MatrixFormat format, int out, int width, const std::vector<int>& row_counts) {
+  const int in = width_in(format, width);
+  MatrixCase w(format, out, in);
+  if (format == MatrixFormat::kInt4) w.unpack();
   const int most = *std::max_element(row_counts.begin(), row_counts.end());
   const RowsCase x(format, most, in);
   const auto exact = x.exact(w, most);
@@ -42,8 +44,10 @@ void check_linear(MatrixFormat format, int out, int in, const std::vector<int>& 
   }
 }
 
-void check_gate_up(MatrixFormat format, int inner, int in, int rows) {
-  const MatrixCase w(format, 2 * inner, in);
+void check_gate_up(MatrixFormat format, int inner, int width, int rows) {
+  const int in = width_in(format, width);
+  MatrixCase w(format, 2 * inner, in);
+  if (format == MatrixFormat::kInt4) w.unpack();
   const RowsCase x(format, rows, in);
   const DeviceArray<__nv_bfloat16> h(elements(rows, inner));
   require(gate_up_many(w.matrix, x.many(rows), h.data(), nullptr));
@@ -83,7 +87,7 @@ void check_greedy(const MatrixCase& w, const RowsCase& x, int rows, float softca
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
-  for (const MatrixFormat format : kBoth)
+  for (const MatrixFormat format : kFormats)
     for (const auto& [out, in] : std::vector<std::pair<int, int>>{
              {8, 8}, {64, 64}, {136, 1000}, {520, 96}, {1000, 3872}, {4224, 224}})
       check_linear(format, out, in,
@@ -91,14 +95,14 @@ BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
 }
 
 BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
-  for (const MatrixFormat format : kBoth)
+  for (const MatrixFormat format : kFormats)
     for (const auto& [out, in] : std::vector<std::pair<int, int>>{
              {8192, 3840}, {8704, 3840}, {3840, 4096}, {3840, 8192}, {3840, 15360}})
       check_linear(format, out, in, {8, 13, 20, 100});
 }
 
 BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
-  for (const MatrixFormat format : kBoth) {
+  for (const MatrixFormat format : kFormats) {
     check_gate_up(format, 8, 32, 40);
     for (const int rows : {5, 8, 9, 16}) check_gate_up(format, 136, 480, rows);
     check_gate_up(format, 4104, 224, 7);
@@ -110,7 +114,7 @@ BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
 }
 
 BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_suppressed) {
-  for (const MatrixFormat format : kBoth) {
+  for (const MatrixFormat format : kFormats) {
     for (const int vocabulary : {8, 304, 40000}) {
       const MatrixCase w(format, vocabulary, 96, 5);
       const RowsCase x(format, 128, 96);
@@ -129,7 +133,7 @@ BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_su
 
 BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
   constexpr int kIn = 3872;
-  for (const MatrixFormat format : kBoth)
+  for (const MatrixFormat format : kFormats)
     for (const int out : {1000, 8192, 30720}) {
       const MatrixCase w(format, out, kIn);
       const RowsCase x(format, 128, kIn);
@@ -149,7 +153,7 @@ BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
 BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
   constexpr int kOut = 304, kIn = 512;
   constexpr std::size_t kBad = 4;
-  for (const MatrixFormat format : kBoth)
+  for (const MatrixFormat format : kFormats)
     for (const int rows : {5, 12, 100})
       for (const float rubbish :
            {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
@@ -170,6 +174,54 @@ BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
         for (std::size_t row = 0; row < choices.size(); ++row)
           BOOST_TEST(choices[row].finite == (row == kBad ? 0 : 1));
       }
+}
+
+// Also of lines whose neighbours stand in the same tile, and of a matrix that is split along K.
+BOOST_AUTO_TEST_CASE(a_weight_of_rubbish_stays_in_its_output) {
+  constexpr int kOut = 304, kIn = 544, kRows = 20;
+  for (const MatrixFormat format : kFormats)
+    for (const std::size_t bad : {std::size_t{0}, std::size_t{9}, std::size_t{303}}) {
+      auto values = uniform_bf16(elements(kOut, kIn), 3, 0.1F);
+      values[bad * kIn + 500] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
+      const MatrixCase w(format, kOut, kIn, values);
+      const RowsCase x(format, kRows, kIn);
+      const DeviceArray<__nv_bfloat16> y(elements(kRows, kOut)), h(elements(kRows, kOut / 2));
+      require(linear_many(w.matrix, x.many(kRows), y.data(), nullptr));
+      require(gate_up_many(w.matrix, x.many(kRows), h.data(), nullptr));
+      const auto linear = y.download(), gate_up = h.download();
+      for (std::size_t i = 0; i < linear.size(); ++i)
+        BOOST_TEST_REQUIRE(std::isnan(wide(linear[i])) == (i % kOut == bad));
+      for (std::size_t i = 0; i < gate_up.size(); ++i)
+        BOOST_TEST_REQUIRE(std::isnan(wide(gate_up[i])) == (i % (kOut / 2) == bad % (kOut / 2)));
+    }
+}
+
+// Of the same integers and scales, a product of int4 has the bits of one of the bf16 weights that
+// unpack_matrix() makes of it, K-block by K-block of the same inputs: nothing is rounded elsewhere.
+BOOST_AUTO_TEST_CASE(int4_weights_are_those_that_unpacking_gives) {
+  constexpr int kOut = 136, kIn = 992;
+  const MatrixCase w(MatrixFormat::kInt4, kOut, kIn, 21);
+  const DeviceArray<__nv_bfloat16> unpacked(elements(kOut, kIn));
+  require(unpack_matrix(w.matrix, unpacked.data(), nullptr));
+  require(cudaDeviceSynchronize());
+  const auto weights = unpacked.download();
+  // Each row of x has a single one, so that the product is a column of the matrix.
+  for (int first = 0; first < kIn; first += kManyRowsMax) {
+    const int rows = std::min(kManyRowsMax, kIn - first);
+    std::vector<__nv_bfloat16> ones(elements(rows, kIn), __float2bfloat16(0.0F));
+    for (int row = 0; row < rows; ++row)
+      ones[elements(row, kIn) + static_cast<std::size_t>(first + row)] = __float2bfloat16(1.0F);
+    const RowsCase x(MatrixFormat::kInt4, rows, kIn, ones);
+    const DeviceArray<__nv_bfloat16> y(elements(rows, kOut));
+    require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
+    const auto got = y.download();
+    for (int row = 0; row < rows; ++row)
+      for (int out = 0; out < kOut; ++out)
+        BOOST_TEST_REQUIRE(
+            wide(got[elements(row, kOut) + static_cast<std::size_t>(out)]) ==
+                wide(weights[elements(out, kIn) + static_cast<std::size_t>(first + row)]),
+            "weight " << out << ", " << first + row);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_feed_forward_has_the_bits_of_its_products) {
