@@ -125,20 +125,21 @@ __device__ __forceinline__ void take_blocks(const TileRing<Shape>& ring,
   }
 }
 
-// Issues the products of the lines that a warpgroup holds with half a K-block of x.
+// Issues the products of the lines that a warpgroup holds with half a K-block of x, whose panels
+// begin at `panels` times 16 bytes.
 template <class Shape>
-__device__ __forceinline__ void multiply_half(const TileRing<Shape>& ring, int stage, int half,
-                                              const HeldHalf& held,
+__device__ __forceinline__ void multiply_half(unsigned panels, int half, const HeldHalf& held,
                                               float (&sum)[Shape::kRows / 8][4]) {
   using Held = typename Shape::Format::Held;
-  constexpr int kStepUnits = 2, kPanelSteps = kPanelBytes / 16 / kStepUnits;  // of 16 bytes
+  constexpr unsigned kPanelUnits = Shape::kPanelSize / 16, kStepUnits = 2;  // of 16 bytes
+  constexpr unsigned kPanelSteps = kPanelBytes / 16 / kStepUnits;
   begin_products();
 #pragma unroll
   for (int step = 0; step < kHeldSteps; ++step) {
-    const int place = Held::place(half, step);
-    const std::uint64_t b = operand(ring.panel(stage, place / kPanelSteps), 0);
-    multiply_held(sum, held.step[step],
-                  b + static_cast<unsigned>(place % kPanelSteps * kStepUnits));
+    const auto place = static_cast<unsigned>(Held::place(half, step));
+    const unsigned b =
+        panels + place / kPanelSteps * kPanelUnits + place % kPanelSteps * kStepUnits;
+    multiply_held(sum, held.step[step], operand(0, 0) | b);
   }
   commit_products();
 }
@@ -155,14 +156,16 @@ __device__ __forceinline__ void take_held(const TileRing<Shape>& ring,
   int before = place.stage;
   for (int block = 0; block < blocks; ++block, place.next()) {
     groups.next();
-    wait_at(ring.full(place.stage), place.parity);
+    // The same in all lanes, which the compiler has to be shown: so it takes no vector registers.
+    const unsigned panels = __shfl_sync(~0U, ring.panel(place.stage, 0) / 16, 0);
     const unsigned weights = ring.stage(place.stage) + offset;
+    wait_at(ring.full(place.stage), place.parity);
     const HeldHalf first = Held::held(Held::load(weights, 0), groups);
-    multiply_half<Shape>(ring, place.stage, 0, first, sum);
+    multiply_half<Shape>(panels, 0, first, sum);
     wait_for_products<1>();
     if (block > 0) release(ring, before);
     const HeldHalf second = Held::held(Held::load(weights, 1), groups);
-    multiply_half<Shape>(ring, place.stage, 1, second, sum);
+    multiply_half<Shape>(panels, 1, second, sum);
     wait_for_products<1>();
     before = place.stage;
   }
@@ -274,7 +277,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   RingPlace<Shape::kStages> stage;
   auto kept = tail.template begin<kRows>(task);
   for (int tile = task.first_tile; tile < input.tiles; tile += task.tile_stride) {
-    if constexpr (Shape::Format::kGroupBytes == 0)
+    if constexpr (Shape::Format::kGroupBytes == 0)  // else they are in the weights
       scales.outputs = tail.outputs_of(tile, place, split);
     float sum[kRows / 8][4];
     sum_tile<Tail::kPaired, Shape>(ring, stage, input, task, tile, sum);
