@@ -34,7 +34,7 @@ namespace {
 using namespace captiond::kernels;
 
 constexpr std::size_t kRotatedBytes = std::size_t{512} << 20;
-constexpr int kMostRows = 4096, kStepRows = 256;
+constexpr int kMostRows = 4096, kStepRows = 256, kHeadRows = 128;
 constexpr int kHidden = 3840, kInner = 15360, kVocabulary = 262144;
 
 void require(cudaError_t status) { check_cuda(status, "A CUDA call of the bench"); }
@@ -227,10 +227,10 @@ void print_case(MatrixProducts& products, Stopwatch& watch, const Limits& limits
                 const Format& format, const Case& one, std::span<const int> asked) {
   const Weights w(format.format, one);
   const bool head = one.kind == Kind::kGreedy || one.kind == Kind::kLogits;
-  const Activations a(products, one, format.format, head ? 64 : kMostRows);
+  const Activations a(products, one, format.format, head ? kHeadRows : kMostRows);
   constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 4096};
   for (const int rows : asked.empty() ? std::span<const int>(kRows) : asked) {
-    if (head && rows > 64) break;
+    if (head && rows > kHeadRows) break;
     const std::size_t launches =
         rows > 64 ? 4 : std::clamp<std::size_t>((std::size_t{12} << 30) / w.sum(), 4, 200);
     const double took = seconds_of(products, watch, one, w, a, rows, launches);
