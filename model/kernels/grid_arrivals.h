@@ -19,8 +19,8 @@ namespace captiond::kernels {
 // Where blocks of a product that is split along K meet, each split by itself, a line each.
 inline constexpr std::size_t kSplitArrivalBytes = 512;
 
-// Where blocks of gate and up meet that pack their products: a line, and two times the sizes of 128
+// Where blocks of gate and up meet that pack their products: a line, and two times the sizes of 256
 // rows.
-inline constexpr std::size_t kPackingArrivalBytes = 128 + std::size_t{2} * 128 * sizeof(float);
+inline constexpr std::size_t kPackingArrivalBytes = 128 + std::size_t{2} * 256 * sizeof(float);
 
 }  // namespace captiond::kernels

@@ -120,14 +120,17 @@ __device__ __forceinline__ std::uint32_t masked(std::uint32_t a, std::uint32_t m
   return result;
 }
 
-// A word holds four inputs: of eight, the pair t of a lane stands in word t / 2.
+// A word holds four inputs: of eight, the pair t of a lane stands in word t / 2. A line of a block
+// stands in one piece of 128 bytes or in two of 64, a half each.
+template <unsigned kLine>
 struct HeldInt8 {
-  static constexpr unsigned kLineBytes = 128;
+  static constexpr unsigned kLineBytes = kLine;
 
   // Of a lane, from the block's address in shared memory.
   static __device__ __forceinline__ unsigned offset() {
     const unsigned line = threadIdx.x % 32 / 4;
-    return (threadIdx.x / 32 * 16 + line) * kLineBytes + line * 16 + threadIdx.x % 4 / 2 * 4;
+    return (threadIdx.x / 32 * 16 + line) * kLineBytes + line / (128 / kLine) * 16 +
+           threadIdx.x % 4 / 2 * 4;
   }
   static __device__ __forceinline__ StoredHalf load(unsigned from, int half) {
     StoredHalf stored;
@@ -136,7 +139,7 @@ struct HeldInt8 {
 #pragma unroll
       for (unsigned i = 0; i < 4; ++i)
         stored.word[step][i / 2][i % 2] =
-            word_at((from ^ (static_cast<unsigned>(half) * kHeldSteps + step) * 16) +
+            word_at((from ^ (static_cast<unsigned>(place(half, 0)) + step) * 16) +
                     i / 2 * 8 * kLineBytes + i % 2 * 8);
     return stored;
   }
@@ -150,8 +153,10 @@ struct HeldInt8 {
         result.step[step][i] = two(stored.word[step][i % 2][i / 2] >> shift);
     return result;
   }
-  // Which 16 of the block's inputs a step of a half has.
-  static __device__ constexpr int place(int half, int step) { return half * kHeldSteps + step; }
+  // Which 16 of the stage's inputs a step of a half has.
+  static __device__ constexpr int place(int half, int step) {
+    return (kLine == 128 ? half * kHeldSteps : 0) + step;
+  }
 
  private:
   // As Int8Weights::two().

@@ -70,7 +70,7 @@ struct PackedGateUpTail {
   template <int kRows>
   __device__ void after(const Kept<kRows>& kept, const TileTask& task,
                         const TileInput& input) const {
-    __shared__ std::uint32_t most[kManyRowsMax];  // then the scales: there is no room for both
+    __shared__ std::uint32_t most[kRows];  // then the scales: there is no room for both
     __shared__ unsigned round;
     const int thread = static_cast<int>(threadIdx.x);
     const TilePlace place = TilePlace::of_thread<true>();
@@ -150,7 +150,7 @@ cudaError_t packs_behind(const Matrix& w, const ManyRows& x, bool& runs) {
   if (w.format != MatrixFormat::kFp8 || w.out % kTileOut != 0) return cudaSuccess;
   const int tiles = w.out / kTileOut;
   if (x.blocks / tiles > 1 || tiles > kTilesOfBlock * x.blocks) return cudaSuccess;
-  return with_tile_rows(x.rows, [&](auto rows) {
+  return with_tile_rows<kManyRowsMax>(x.rows, [&](auto rows) {
     return fit_tiles<Fp8Tiles, decltype(rows)::value, PackedGateUpTail>(w, x, runs);
   });
 }

@@ -43,7 +43,7 @@ __device__ Best best_of_warp(Best best) {
 struct GreedyTail {
   static constexpr bool kPaired = false;
   static constexpr bool kKeepsSums = true;
-  Best* blocks;  // [blocks][kManyRowsMax]
+  Best* blocks;  // [blocks][kHeadRowsMax]
   const std::uint32_t* suppressed;
   TileScales scales;
   float softcap;
@@ -100,7 +100,7 @@ struct GreedyTail {
       const Best best = best_of_warp({kept.logit[i], kept.token[i], finite});
       const int row = warp + i * kTakerWarps;
       if (threadIdx.x % 32 == 0 && row < rows)
-        blocks[static_cast<std::size_t>(blockIdx.x) * kManyRowsMax + row] = best;
+        blocks[static_cast<std::size_t>(blockIdx.x) * kHeadRowsMax + row] = best;
     }
   }
   template <int kRows>
@@ -122,7 +122,7 @@ __global__ void choose_kernel(const Best* blocks, int count, GreedyChoice* choic
   wait_for_previous_kernels();
   Best best = Best::none();
   for (int block = static_cast<int>(threadIdx.x); block < count; block += 32)
-    best.meet(blocks[static_cast<std::size_t>(block) * kManyRowsMax + blockIdx.x]);
+    best.meet(blocks[static_cast<std::size_t>(block) * kHeadRowsMax + blockIdx.x]);
   best = best_of_warp(best);
   if (threadIdx.x == 0) choices[blockIdx.x] = {best.token, best.finite};
 }
@@ -130,7 +130,7 @@ __global__ void choose_kernel(const Best* blocks, int count, GreedyChoice* choic
 }  // namespace
 
 std::size_t greedy_many_scratch_bytes(int blocks) noexcept {
-  return sizeof(Best) * kManyRowsMax * static_cast<std::size_t>(blocks);
+  return sizeof(Best) * kHeadRowsMax * static_cast<std::size_t>(blocks);
 }
 
 cudaError_t greedy_many(const Head& head, const ManyRows& x, void* scratch, GreedyChoice* choices,

@@ -59,7 +59,7 @@ template <class Tail, class Behind>
 template <class Tail>
 [[nodiscard]] cudaError_t last_phase_fits(const Matrix& w, const ManyRows& x, bool& fits) {
   return with_tile_format(w.format, [&](auto format) {
-    return with_tile_rows(x.rows, [&](auto rows) {
+    return with_tile_rows<kRowsMax<Tail>>(x.rows, [&](auto rows) {
       return fit_tiles<decltype(format), decltype(rows)::value, Tail>(w, x, fits);
     });
   });

@@ -9,7 +9,7 @@
 #include "model/kernels/warpgroup_held.cuh"
 #include "model/kernels/warpgroup_products.cuh"
 
-// Products of up to 128 rows that read the weights once: (W · xᵀ) in tiles of 128 outputs and all
+// Products of up to 256 rows that read the weights once: (W · xᵀ) in tiles of 128 outputs and all
 // rows. One warp feeds a ring of K-blocks of weights and of x, as the format of the weights has
 // them; two warpgroups multiply 64 outputs each. The feeder begins with the weights, which no
 // earlier kernel writes, and runs ahead into the next tile while a tail is written.
@@ -52,16 +52,17 @@ struct TileSums {
   }
 };
 
-// Issues the products of a warpgroup's 64 outputs with the K-block of a stage, which is full; `add`
-// to what is there.
-template <class Products, class Shape>
-__device__ __forceinline__ void multiply_block(const TileRing<Shape>& ring, int stage,
-                                               float (&sum)[Shape::kRows / 8][4], bool add) {
+// Issues the products of a warpgroup's 64 outputs and of the rows of `sum`, the part-th so many of
+// the tile, with the K-block of a stage, which is full; `add` to what is there.
+template <class Products, class Shape, int kEights>
+__device__ __forceinline__ void multiply_block(const TileRing<Shape>& ring, int stage, int part,
+                                               float (&sum)[kEights][4], bool add) {
   constexpr unsigned kSteps = 4;      // of 32 bytes in a K-block
   constexpr unsigned kStepUnits = 2;  // of 16 bytes
   const unsigned half = threadIdx.x / 128 * (Shape::kWeightBytes / 2);
   const std::uint64_t a = operand(ring.stage(stage) + half, 0);
-  const std::uint64_t b = operand(ring.panel(stage, 0), 0);
+  const unsigned rows = static_cast<unsigned>(part * kEights * 8 * kPanelBytes);
+  const std::uint64_t b = operand(ring.panel(stage, 0) + rows, 0);
 #pragma unroll
   for (unsigned step = 0; step < kSteps; ++step)
     multiply(Products{}, sum, a + step * kStepUnits, b + step * kStepUnits, add || step > 0);
@@ -87,7 +88,7 @@ __device__ __forceinline__ void add_chain(const TileRing<Shape>& ring,
   begin_products();
 #pragma unroll
   for (int block = 0; block < kBlocks; ++block)
-    multiply_block<Products>(ring, stages[block], chain, block > 0);
+    multiply_block<Products>(ring, stages[block], 0, chain, block > 0);
   commit_products();
   wait_for_products<0>();
 #pragma unroll
@@ -98,14 +99,47 @@ __device__ __forceinline__ void add_chain(const TileRing<Shape>& ring,
     for (int j = 0; j < 4; ++j) sum[i][j] += chain[i][j];
 }
 
+// The same of a half of the rows and then of the other, as the registers have no room for all
+// beside `sum`. One piece of code for every number of K-blocks: of two, the compiler would have
+// the chains of both halves in registers at a time.
+template <class Products, class Shape>
+__device__ __forceinline__ void add_halves(const TileRing<Shape>& ring,
+                                           RingPlace<Shape::kStages>& place, int blocks,
+                                           float (&sum)[Shape::kRows / 8][4]) {
+  constexpr int kEights = Shape::kRows / 16;
+  const RingPlace<Shape::kStages> first = place;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float chain[kEights][4];
+    begin_products();
+    place = first;
+#pragma unroll 1
+    for (int block = 0; block < blocks; ++block, place.next()) {
+      wait_at(ring.full(place.stage), place.parity);
+      multiply_block<Products>(ring, place.stage, half, chain, block > 0);
+    }
+    commit_products();
+    wait_for_products<0>();
+#pragma unroll
+    for (int i = 0; i < kEights; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sum[half * kEights + i][j] += chain[i][j];
+  }
+  place = first;
+  for (int block = 0; block < blocks; ++block, place.next()) release(ring, place.stage);
+}
+
 // A warpgroup: adds the products of its 64 outputs over `blocks` K-blocks of a tile to `sum`.
 template <class Shape>
 __device__ __forceinline__ void take_blocks(const TileRing<Shape>& ring,
                                             RingPlace<Shape::kStages>& place, int blocks,
                                             float (&sum)[Shape::kRows / 8][4]) {
   using Products = typename Shape::Format::Products;
-  if constexpr (Products::kShortChains) {
-    constexpr int kChain = 2;  // K-blocks; one costs as much time, more would cost digits
+  constexpr int kChain = 2;  // K-blocks; one costs as much time, more would cost digits
+  if constexpr (Products::kShortChains && Shape::kRows > 128) {
+    for (int block = 0; block < blocks; block += kChain)
+      add_halves<Products>(ring, place, min(kChain, blocks - block), sum);
+  } else if constexpr (Products::kShortChains) {
     for (int block = 0; block + kChain <= blocks; block += kChain)
       add_chain<Products, kChain>(ring, place, sum);
     if (blocks % kChain != 0) add_chain<Products, 1>(ring, place, sum);
@@ -114,7 +148,7 @@ __device__ __forceinline__ void take_blocks(const TileRing<Shape>& ring,
     for (int block = 0; block < blocks; ++block, place.next()) {
       wait_at(ring.full(place.stage), place.parity);
       begin_products();
-      multiply_block<Products>(ring, place.stage, sum, true);
+      multiply_block<Products>(ring, place.stage, 0, sum, true);
       commit_products();
       wait_for_products<1>();
       if (block > 0) release(ring, before);
@@ -144,8 +178,8 @@ __device__ __forceinline__ void multiply_half(unsigned panels, int half, const H
   commit_products();
 }
 
-// take_blocks() of weights that go through registers: the halves of a block have registers of their
-// own, so that one becomes bf16 while the products of the other run.
+// take_blocks() of weights that go through registers: the halves of a block, of one stage or two,
+// have registers of their own, so that one becomes bf16 while the products of the other run.
 template <class Shape>
 __device__ __forceinline__ void take_held(const TileRing<Shape>& ring,
                                           RingPlace<Shape::kStages>& place, int blocks,
@@ -154,23 +188,47 @@ __device__ __forceinline__ void take_held(const TileRing<Shape>& ring,
   using Held = typename Shape::Format::Held;
   const unsigned offset = Held::offset();
   int before = place.stage;
+  unsigned panels = 0, weights = 0;
+  const auto enter = [&] {
+    // The same in all lanes, which the compiler has to be shown: so it takes no vector registers.
+    panels = __shfl_sync(~0U, ring.panel(place.stage, 0) / 16, 0);
+    weights = ring.stage(place.stage) + offset;
+    wait_at(ring.full(place.stage), place.parity);
+  };
   for (int block = 0; block < blocks; ++block, place.next()) {
     groups.next();
-    // The same in all lanes, which the compiler has to be shown: so it takes no vector registers.
-    const unsigned panels = __shfl_sync(~0U, ring.panel(place.stage, 0) / 16, 0);
-    const unsigned weights = ring.stage(place.stage) + offset;
-    wait_at(ring.full(place.stage), place.parity);
+    enter();
     const HeldHalf first = Held::held(Held::load(weights, 0), groups);
     multiply_half<Shape>(panels, 0, first, sum);
     wait_for_products<1>();
     if (block > 0) release(ring, before);
+    if constexpr (Shape::Format::kBlockStages == 2) {
+      before = place.stage;
+      place.next();
+      enter();
+    }
     const HeldHalf second = Held::held(Held::load(weights, 1), groups);
     multiply_half<Shape>(panels, 1, second, sum);
     wait_for_products<1>();
+    if constexpr (Shape::Format::kBlockStages == 2) release(ring, before);
     before = place.stage;
   }
   wait_for_products<0>();
   release(ring, before);
+}
+
+// Registers of a thread where a warpgroup feeds two that take: together those that 384 threads of
+// 168 have.
+inline constexpr int kFeederRegisters = 40, kTakerRegisters = 232;
+static_assert(kFeederRegisters + 2 * kTakerRegisters == 3 * 168);
+
+template <int kCount>
+__device__ __forceinline__ void keep_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
+}
+template <int kCount>
+__device__ __forceinline__ void get_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
 // Where in a tile a thread's sums stand: rows i * 8 + row and the next, outputs `output` and
@@ -245,7 +303,7 @@ struct HeldScales {
 // with all taker threads; else those of all rows, tile by tile, and at the end what it kept. If it
 // keeps no sums it takes them from the registers that they come about in.
 template <class Shape, class Tail>
-__global__ void __launch_bounds__(kTileThreads, 1)
+__global__ void __launch_bounds__(Shape::kThreads, 1)
     many_rows_kernel(const __grid_constant__ CUtensorMap w, const __grid_constant__ CUtensorMap x,
                      const TileInput input, const Tail tail) {
   constexpr int kRows = Shape::kRows;
@@ -261,6 +319,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   __syncthreads();
   let_next_kernel_start();
   if (threadIdx.x >= kTakers) {
+    if constexpr (Shape::kGivesRegisters) keep_registers<kFeederRegisters>();
     if (threadIdx.x == kTakers) feeder.fetch_rest();
     if (split) {
       wait_for_cluster();
@@ -268,6 +327,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     }
     return;
   }
+  if constexpr (Shape::kGivesRegisters) get_registers<kTakerRegisters>();
   wait_for_previous_kernels();
   const int thread = static_cast<int>(threadIdx.x);
   const float of_row = thread < input.rows ? tail.scales.of_row(thread) : 0.0F;
@@ -319,6 +379,7 @@ inline int grid_of(const TileInput& input, int blocks) {
 template <class Shape, class Tail>
 struct TileLaunch {
   using Format = typename Shape::Format;
+  static constexpr std::size_t kBlockBytes = Format::kLineBytes * Format::kBlockStages;
   std::size_t line_bytes, row_bytes;
   TileInput input;
   LaunchShape shape;
@@ -328,14 +389,13 @@ struct TileLaunch {
         row_bytes(captiond::kernels::row_bytes<typename Format::Rows>(w.in)),
         input{.rows = x.rows,
               .tiles = (w.out + kTileOut - 1) / kTileOut,
-              .k_blocks =
-                  static_cast<int>((line_bytes + Format::kLineBytes - 1) / Format::kLineBytes),
+              .k_blocks = static_cast<int>((line_bytes + kBlockBytes - 1) / kBlockBytes),
               .groups = {.data = static_cast<const char*>(w.scales),
                          .line_bytes = static_cast<int>(group_scale_bytes(w.in)),
                          .lines = w.out}} {
     if (!Tail::kKeepsSums) input.splits = splits_of(input, x.blocks);
     shape = {.blocks = dim3(static_cast<unsigned>(grid_of(input, x.blocks))),
-             .threads = dim3(kTileThreads),
+             .threads = dim3(Shape::kThreads),
              .shared_bytes = Shape::kSharedBytes,
              .cluster = static_cast<unsigned>(input.splits)};
   }
@@ -345,10 +405,11 @@ template <class Format, int kRows, class Tail>
 cudaError_t launch_tiles(const Matrix& w, const ManyRows& x, const Tail& tail,
                          cudaStream_t stream) {
   using Shape = TileShape<Format, kRows, Tail::kKeepsSums>;
+  constexpr unsigned kLine = Shape::Format::kLineBytes;
   const TileLaunch<Shape, Tail> tiles(w, x);
   const CUtensorMap weights =
-      Tail::kPaired ? x.maps->of_pairs(w.values, tiles.line_bytes, w.out / 2, 8, Format::kLineBytes)
-                    : x.maps->of(w.values, tiles.line_bytes, w.out, kTileOut, Format::kLineBytes);
+      Tail::kPaired ? x.maps->of_pairs(w.values, tiles.line_bytes, w.out / 2, 8, kLine)
+                    : x.maps->of(w.values, tiles.line_bytes, w.out, kTileOut, kLine);
   const CUtensorMap rows = x.maps->of(x.x, tiles.row_bytes, x.rows, kRows, kPanelBytes);
   return launch(many_rows_kernel<Shape, Tail>, tiles.shape, stream, weights, rows, tiles.input,
                 tail);
@@ -366,9 +427,17 @@ cudaError_t fit_tiles(const Matrix& w, const ManyRows& x, bool& fit) {
   return status;
 }
 
-// Calls body with the rows of the tiles that take so many.
-template <class Body>
+// Rows of one launch of a tail.
+template <class Tail>
+inline constexpr int kRowsMax = Tail::kKeepsSums ? kHeadRowsMax : kManyRowsMax;
+
+// Calls body with the rows of the tiles that take so many, of kMost at most.
+template <int kMost, class Body>
 cudaError_t with_tile_rows(int rows, const Body& body) {
+  if constexpr (kMost > 128) {
+    if (rows > 192) return body(std::integral_constant<int, kManyRowsMax>{});
+    if (rows > 128) return body(std::integral_constant<int, 192>{});
+  }
   switch (tile_rows_of(rows)) {
     case 8:
       return body(std::integral_constant<int, 8>{});
@@ -385,7 +454,7 @@ cudaError_t with_tile_rows(int rows, const Body& body) {
     case 112:
       return body(std::integral_constant<int, 112>{});
     default:
-      return body(std::integral_constant<int, kManyRowsMax>{});
+      return body(std::integral_constant<int, 128>{});
   }
 }
 
@@ -407,7 +476,7 @@ cudaError_t with_tile_format(MatrixFormat format, const Body& body) {
 
 template <class Format, class Tail>
 cudaError_t launch_rows(const Matrix& w, const ManyRows& x, const Tail& tail, cudaStream_t stream) {
-  return with_tile_rows(x.rows, [&](auto rows) {
+  return with_tile_rows<kRowsMax<Tail>>(x.rows, [&](auto rows) {
     return launch_tiles<Format, decltype(rows)::value>(w, x, tail, stream);
   });
 }
@@ -419,7 +488,7 @@ template <class Tail>
                       (w.format == MatrixFormat::kFp8) == (x.scales != nullptr);
   const int multiple = w.format == MatrixFormat::kInt4 ? 32 : 8;
   if (!scaled || w.values == nullptr || x.x == nullptr || x.maps == nullptr || x.rows < 1 ||
-      x.rows > kManyRowsMax || x.blocks < 1 || w.in <= 0 || w.in % multiple != 0 || w.out <= 0 ||
+      x.rows > kRowsMax<Tail> || x.blocks < 1 || w.in <= 0 || w.in % multiple != 0 || w.out <= 0 ||
       (Tail::kPaired ? w.out / 2 : w.out) % 8 != 0)
     return cudaErrorInvalidValue;
   return with_tile_format(

@@ -11,12 +11,13 @@
 
 namespace captiond::kernels {
 
-// Rows of one launch of the kernels below.
-inline constexpr int kManyRowsMax = 128;
+// Rows of one launch of the kernels below, and of those of a head.
+inline constexpr int kManyRowsMax = 256;
+inline constexpr int kHeadRowsMax = 128;
 
 // Rows of the tiles that take so many rows.
 [[nodiscard]] constexpr int tile_rows_of(int rows) noexcept {
-  for (const int tile : {8, 16, 32, 64, 96, 104, 112})
+  for (const int tile : {8, 16, 32, 64, 96, 104, 112, 128, 192})
     if (rows <= tile) return tile;
   return kManyRowsMax;
 }
@@ -48,14 +49,15 @@ struct ManyRows {
 [[nodiscard]] cudaError_t gate_up_many(const Matrix& w, const ManyRows& x, __nv_bfloat16* h,
                                        cudaStream_t stream);
 
-// y [rows, out] float32 = softcap * tanh(sum / softcap), or the sum when softcap is 0.
+// y [rows, out] float32 = softcap * tanh(sum / softcap), or the sum when softcap is 0; up to
+// kHeadRowsMax rows.
 [[nodiscard]] cudaError_t logits_many(const Matrix& w, const ManyRows& x, float* y, float softcap,
                                       cudaStream_t stream);
 
 // Bytes of `scratch` below.
 [[nodiscard]] std::size_t greedy_many_scratch_bytes(int blocks) noexcept;
 
-// choices [rows]: see MatrixProducts::head_greedy(). Two launches.
+// choices [rows]: see MatrixProducts::head_greedy(). Two launches; up to kHeadRowsMax rows.
 [[nodiscard]] cudaError_t greedy_many(const Head& head, const ManyRows& x, void* scratch,
                                       GreedyChoice* choices, cudaStream_t stream);
 

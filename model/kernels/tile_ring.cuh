@@ -19,12 +19,11 @@ namespace captiond::kernels {
 
 inline constexpr int kTileOut = 128;
 inline constexpr int kPanelBytes = 128;  // of a row of x
-inline constexpr int kTileThreads = kTakers + 32;
 inline constexpr int kSplitsMax = 4;
 static_assert(kSplitsMax * 128 <= kSplitArrivalBytes);
 
-// How the tiles take a format of weights. A K-block is kLineBytes of a row of weights and kPanels
-// panels of x, whose rows are stored as `Rows` says.
+// How the tiles take a format of weights. A stage is kLineBytes of a row of weights and kPanels
+// panels of x, whose rows are stored as `Rows` says; a K-block is kBlockStages of them.
 struct Bf16Tiles {
   using Products = Bf16Products;
   using Weights = Bf16Weights;
@@ -32,6 +31,7 @@ struct Bf16Tiles {
   static constexpr bool kHeld = false;  // in registers
   static constexpr unsigned kLineBytes = 128;
   static constexpr int kPanels = 1;
+  static constexpr int kBlockStages = 1;
   static constexpr unsigned kGroupBytes = 0;
 };
 struct Fp8Tiles {
@@ -41,18 +41,22 @@ struct Fp8Tiles {
   static constexpr bool kHeld = false;
   static constexpr unsigned kLineBytes = 128;
   static constexpr int kPanels = 1;
+  static constexpr int kBlockStages = 1;
   static constexpr unsigned kGroupBytes = 0;
 };
-struct Int8Tiles {
-  using Held = HeldInt8;
+template <int kStagesOfBlock>
+struct Int8TilesIn {
+  using Held = HeldInt8<128 / kStagesOfBlock>;
   using Groups = NoGroups;
   using Weights = Int8Weights;
   using Rows = Bf16Weights;
   static constexpr bool kHeld = true;
   static constexpr unsigned kLineBytes = Held::kLineBytes;
-  static constexpr int kPanels = 2;
+  static constexpr int kPanels = 2 / kStagesOfBlock;
+  static constexpr int kBlockStages = kStagesOfBlock;
   static constexpr unsigned kGroupBytes = Groups::kBytes;
 };
+using Int8Tiles = Int8TilesIn<1>;
 struct Int4Tiles {
   using Held = HeldInt4;
   using Groups = GroupsOfLines;
@@ -61,22 +65,34 @@ struct Int4Tiles {
   static constexpr bool kHeld = true;
   static constexpr unsigned kLineBytes = Held::kLineBytes;
   static constexpr int kPanels = 2;
+  static constexpr int kBlockStages = 1;
   static constexpr unsigned kGroupBytes = Groups::kBytes;
 };
+
+// With more rows than 128, whole K-blocks of int8 and their two panels of x would leave room for
+// two or three stages.
+template <class Format, int kRows>
+using FormatOfRows =
+    std::conditional_t<std::is_same_v<Format, Int8Tiles> && (kRows > 128), Int8TilesIn<2>, Format>;
 
 // The shared memory of a block. `kKeepsSums`: the sums of a tile have a place of their own, else
 // they stand in the ring, once all that comes through it has been taken.
 template <class TileFormat, int kTileRows, bool kKeepsSums>
 struct TileShape {
-  using Format = TileFormat;
+  using Format = FormatOfRows<TileFormat, kTileRows>;
   static constexpr int kRows = kTileRows;
+  // More rows than 128 need more registers than nine warps may have, but for bf16: then the feeder
+  // has a warpgroup of its own, which gives most of its registers to the takers.
+  static constexpr bool kGivesRegisters = kRows > 128 && !std::is_same_v<Format, Bf16Tiles>;
+  static constexpr int kThreads = kTakers + (kGivesRegisters ? 128 : 32);
   static constexpr unsigned kWeightBytes = kTileOut * Format::kLineBytes;
   static constexpr unsigned kPanelSize = kRows * kPanelBytes;
   static constexpr unsigned kStageBytes = kWeightBytes + Format::kPanels * kPanelSize;
   static constexpr unsigned kSumBytes = kKeepsSums ? kRows * kTileOut * sizeof(float) : 0;
   static constexpr unsigned kSharedMax = 227 * 1024;
   // Barriers, the scales of rows and of groups, and the way to a multiple of 1024.
-  static constexpr unsigned kRest = 2048 + Format::kGroupBytes;
+  static constexpr unsigned kRest =
+      1536 + std::max(kRows, 128) * sizeof(float) + Format::kGroupBytes;
   static constexpr int kStages = std::min<int>(10, (kSharedMax - kSumBytes - kRest) / kStageBytes);
   static constexpr unsigned kSharedBytes = kStages * kStageBytes + kSumBytes + kRest;
   static_assert(kKeepsSums || kStages * kStageBytes >= kRows * kTileOut * sizeof(float));
@@ -162,26 +178,27 @@ struct Feeder {
   std::uint64_t once = read_once();
   std::uint64_t often = read_often();
 
-  // What fits into the ring before anything is known about x.
-  __device__ int ahead() const { return min(Shape::kStages, task.blocks); }
+  // Stages of a tile, and what fits into the ring before anything is known about x.
+  __device__ int stages() const { return task.blocks * Format::kBlockStages; }
+  __device__ int ahead() const { return min(Shape::kStages, stages()); }
   __device__ void fetch_first_weights() const {
     prefetch_map(x);
     ask_for_groups(task.first_tile);
-    for (int i = 0; i < ahead(); ++i) fetch_weights(i, task.first_tile, task.first_block + i);
+    for (int i = 0; i < ahead(); ++i) fetch_weights(i, task.first_tile, i);
   }
   __device__ void fetch_rest() const {
     wait_for_previous_kernels();
     asm volatile("fence.proxy.async.global;" ::: "memory");
-    for (int i = 0; i < ahead(); ++i) fetch_rows(i, task.first_block + i);
+    for (int i = 0; i < ahead(); ++i) fetch_rows(i, i);
     RingPlace<Shape::kStages> place;
     int fetched = 0;
     for (int tile = task.first_tile; tile < input.tiles; tile += task.tile_stride) {
       if (tile != task.first_tile) ask_for_groups(tile);
-      for (int block = 0; block < task.blocks; ++block, ++fetched, place.next()) {
+      for (int part = 0; part < stages(); ++part, ++fetched, place.next()) {
         if (fetched < ahead()) continue;
         if (fetched >= Shape::kStages) wait_at(ring.empty(place.stage), place.parity ^ 1U);
-        fetch_weights(place.stage, tile, task.first_block + block);
-        fetch_rows(place.stage, task.first_block + block);
+        fetch_weights(place.stage, tile, part);
+        fetch_rows(place.stage, part);
       }
     }
   }
@@ -203,20 +220,23 @@ struct Feeder {
                 static_cast<unsigned>((last - first) * input.groups.line_bytes));
     }
   }
-  __device__ void fetch_weights(int stage, int tile, int block) const {
+  // Stage `part` of a tile.
+  __device__ int place_of(int part) const { return task.first_block * Format::kBlockStages + part; }
+  __device__ void fetch_weights(int stage, int tile, int part) const {
     const unsigned barrier = ring.full(stage);
     arrive_expecting(barrier, Shape::kStageBytes);
-    const int column = block * static_cast<int>(Format::kLineBytes);
+    const int column = place_of(part) * static_cast<int>(Format::kLineBytes);
     if constexpr (kPaired)
       fetch_pairs(ring.stage(stage), w, column, tile * (kTileOut / 16), barrier, once);
     else
       fetch_box(ring.stage(stage), w, column, tile * kTileOut, barrier, once);
   }
-  __device__ void fetch_rows(int stage, int block) const {
+  __device__ void fetch_rows(int stage, int part) const {
 #pragma unroll
     for (int panel = 0; panel < Format::kPanels; ++panel)
-      fetch_box(ring.panel(stage, panel), x, (block * Format::kPanels + panel) * kPanelBytes, 0,
-                ring.full(stage), often);
+      fetch_box(ring.panel(stage, panel), x,
+                (place_of(part) * Format::kPanels + panel) * kPanelBytes, 0, ring.full(stage),
+                often);
   }
 };
 

@@ -205,7 +205,7 @@ std::vector<PackedAttention> packed_attentions() {
   std::vector<PackedAttention> all;
   for (const HeadShape shape : {HeadShape{16, 8, 256}, HeadShape{16, 1, 512}, HeadShape{4, 1, 256}})
     for (const KvFormat kv : {KvFormat::kBf16, KvFormat::kFp8})
-      for (const int more : {0, 90}) all.push_back({shape, kv, more});
+      for (const int more : {0, 90, 247}) all.push_back({shape, kv, more});
   return all;
 }
 
