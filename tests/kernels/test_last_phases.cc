@@ -32,8 +32,8 @@ using namespace captiond::kernels;
 
 namespace {
 
-constexpr int kRowCounts[] = {1,  5,  7,  8,  9,   15,  16,  17,  32,
-                              33, 64, 90, 96, 100, 104, 112, 127, 128};
+constexpr int kRowCounts[] = {1,  5,   7,   8,   9,   15,  16,  17,  32,  33,  64,  90,
+                              96, 100, 104, 112, 127, 128, 129, 160, 192, 193, 255, 256};
 
 // Packed rows of `width` on the device.
 struct PackedCase {
@@ -140,9 +140,9 @@ BOOST_AUTO_TEST_CASE(norms_of_the_12b_have_the_bits_of_their_kernels_in_every_ru
   for (const MatrixFormat format : kFormats)
     for (const int in : {4096, 8192, 15360}) {
       const NormedCase work(format, 3840, in);
-      for (const int rows : {8, 16, 32, 64, 100, 128})
+      for (const int rows : {8, 16, 32, 64, 100, 128, 192, 256})
         check_normed(work, rows, true, arrivals.data());
-      for (const int rows : {8, 16, 100}) {
+      for (const int rows : {8, 16, 100, 256}) {
         const Normed want = work.run(rows, true, nullptr, nullptr);
         for (int turn = 0; turn < 50; ++turn) {
           const Normed got = work.run(rows, true, nullptr, arrivals.data());
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_a_number_stays_in_its_row) {
   for (const MatrixFormat format : kFormats) {
     NormedCase work(format, 136, 992);
     work.hidden[kBad * 136 + 5] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
-    for (const int rows : {5, 8, 16, 100}) {
+    for (const int rows : {5, 8, 16, 100, 192, 256}) {
       const Normed got = work.run(rows, true, nullptr, arrivals.data());
       for (std::size_t i = 0; i < got.y.size(); ++i) {
         const bool bad = i / 136 == kBad;
@@ -266,7 +266,7 @@ BOOST_AUTO_TEST_CASE(rope_behind_the_projections_has_the_bits_of_its_kernel) {
             random_bf16(static_cast<std::size_t>(dim), 3, 0.5F, 1.0F));
         const DeviceArray<__nv_bfloat16> key_weight(
             random_bf16(static_cast<std::size_t>(dim), 4, 0.5F, 1.0F));
-        for (const int rows : {5, 7, 8, 9, 15, 16, 20, 90, 100, 128}) {
+        for (const int rows : {5, 7, 8, 9, 15, 16, 20, 90, 100, 128, 129, 192, 200, 256}) {
           std::vector<SequenceRows> sequences;
           for (int row = 0; row < rows; ++row)
             sequences.push_back({.first_position = 5 + row * 2, .count = 1});

@@ -38,6 +38,7 @@ void check_linear(MatrixFormat format, int out, int width, const std::vector<int
     const DeviceArray<__nv_bfloat16> y(elements(rows, out));
     require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
     within(widened(y.download()), rounded_to_bf16(first(exact, rows, out)), what);
+    if (rows > kHeadRowsMax) continue;
     const DeviceArray<float> wide(elements(rows, out));
     require(logits_many(w.matrix, x.many(rows), wide.data(), 0.0F, nullptr));
     within(widened(wide.download()), first(exact, rows, out), what + ", float32");
@@ -53,6 +54,13 @@ void check_gate_up(MatrixFormat format, int inner, int width, int rows) {
   require(gate_up_many(w.matrix, x.many(rows), h.data(), nullptr));
   within(widened(h.download()), gate_up_of(x.exact(w, rows), inner),
          "gate and up of " + w.name() + ", " + std::to_string(rows) + " rows");
+}
+
+std::vector<std::pair<MatrixFormat, int>> formats_and_rows(const std::vector<int>& row_counts) {
+  std::vector<std::pair<MatrixFormat, int>> all;
+  for (const MatrixFormat format : kFormats)
+    for (const int rows : row_counts) all.emplace_back(format, rows);
+  return all;
 }
 
 // Choices of `rows` rows and whether they are the first largest of the logits.
@@ -90,8 +98,8 @@ BOOST_AUTO_TEST_CASE(odd_shapes_equal_the_exact_product) {
   for (const MatrixFormat format : kFormats)
     for (const auto& [out, in] : std::vector<std::pair<int, int>>{
              {8, 8}, {64, 64}, {136, 1000}, {520, 96}, {1000, 3872}, {4224, 224}})
-      check_linear(format, out, in,
-                   {1, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 95, 100, 104, 110, 127, 128});
+      check_linear(format, out, in, {1,  5,   7,   8,   9,   15,  16,  17,  31,  32,  33,  64, 65,
+                                     95, 100, 104, 110, 127, 128, 129, 160, 192, 193, 255, 256});
 }
 
 BOOST_AUTO_TEST_CASE(the_shapes_of_the_12b_equal_the_exact_product) {
@@ -109,6 +117,8 @@ BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
     check_gate_up(format, 15360, 3840, 15);
     check_gate_up(format, 136, 1000, 100);
     check_gate_up(format, 4104, 224, 128);
+    for (const int rows : {129, 192, 193}) check_gate_up(format, 136, 480, rows);
+    check_gate_up(format, 4104, 224, 256);
     check_gate_up(format, 15360, 3840, 70);
   }
 }
@@ -132,15 +142,16 @@ BOOST_AUTO_TEST_CASE(the_greedy_choice_is_the_first_largest_logit_that_is_not_su
 }
 
 BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company_and_run) {
-  constexpr int kIn = 3872;
   for (const MatrixFormat format : kFormats)
-    for (const int out : {1000, 8192, 30720}) {
-      const MatrixCase w(format, out, kIn);
-      const RowsCase x(format, 128, kIn);
-      const DeviceArray<__nv_bfloat16> all(elements(128, out));
-      require(linear_many(w.matrix, x.many(128), all.data(), nullptr));
+    for (const auto& [out, in] : std::vector<std::pair<int, int>>{
+             {1000, 3872}, {8192, 3872}, {30720, 3872}, {3840, 15360}}) {
+      const MatrixCase w(format, out, in);
+      const RowsCase x(format, kManyRowsMax, in);
+      const DeviceArray<__nv_bfloat16> all(elements(kManyRowsMax, out));
+      require(linear_many(w.matrix, x.many(kManyRowsMax), all.data(), nullptr));
       const auto together = all.download();
-      for (const int rows : {1, 5, 7, 8, 9, 15, 16, 17, 32, 33, 64, 90, 96, 100, 104, 105, 128}) {
+      for (const int rows : {1,  5,  7,   8,   9,   15,  16,  17,  32,  33,  64,
+                             90, 96, 100, 104, 105, 128, 129, 160, 192, 193, 256}) {
         const DeviceArray<__nv_bfloat16> y(elements(rows, out));
         require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
         const std::vector<__nv_bfloat16> want(
@@ -178,16 +189,16 @@ BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
 
 // Also of lines whose neighbours stand in the same tile, and of a matrix that is split along K.
 BOOST_AUTO_TEST_CASE(a_weight_of_rubbish_stays_in_its_output) {
-  constexpr int kOut = 304, kIn = 544, kRows = 20;
-  for (const MatrixFormat format : kFormats)
+  constexpr int kOut = 304, kIn = 544;
+  for (const auto& [format, rows] : formats_and_rows({20, 150, 200}))
     for (const std::size_t bad : {std::size_t{0}, std::size_t{9}, std::size_t{303}}) {
       auto values = uniform_bf16(elements(kOut, kIn), 3, 0.1F);
       values[bad * kIn + 500] = __float2bfloat16(std::numeric_limits<float>::quiet_NaN());
       const MatrixCase w(format, kOut, kIn, values);
-      const RowsCase x(format, kRows, kIn);
-      const DeviceArray<__nv_bfloat16> y(elements(kRows, kOut)), h(elements(kRows, kOut / 2));
-      require(linear_many(w.matrix, x.many(kRows), y.data(), nullptr));
-      require(gate_up_many(w.matrix, x.many(kRows), h.data(), nullptr));
+      const RowsCase x(format, rows, kIn);
+      const DeviceArray<__nv_bfloat16> y(elements(rows, kOut)), h(elements(rows, kOut / 2));
+      require(linear_many(w.matrix, x.many(rows), y.data(), nullptr));
+      require(gate_up_many(w.matrix, x.many(rows), h.data(), nullptr));
       const auto linear = y.download(), gate_up = h.download();
       for (std::size_t i = 0; i < linear.size(); ++i)
         BOOST_TEST_REQUIRE(std::isnan(wide(linear[i])) == (i % kOut == bad));
@@ -206,8 +217,8 @@ BOOST_AUTO_TEST_CASE(int4_weights_are_those_that_unpacking_gives) {
   require(cudaDeviceSynchronize());
   const auto weights = unpacked.download();
   // Each row of x has a single one, so that the product is a column of the matrix.
-  for (int first = 0; first < kIn; first += kManyRowsMax) {
-    const int rows = std::min(kManyRowsMax, kIn - first);
+  for (const int first : {0, 100, 260, 516, 736}) {
+    const int rows = first == 0 ? 100 : first == 100 ? 160 : kManyRowsMax;
     std::vector<__nv_bfloat16> ones(elements(rows, kIn), __float2bfloat16(0.0F));
     for (int row = 0; row < rows; ++row)
       ones[elements(row, kIn) + static_cast<std::size_t>(first + row)] = __float2bfloat16(1.0F);
@@ -228,7 +239,7 @@ BOOST_AUTO_TEST_CASE(a_feed_forward_has_the_bits_of_its_products) {
   constexpr int kHidden = 480, kInner = 1056;
   for (const MatrixFormat format : kFormats) {
     const MatrixCase up(format, 2 * kInner, kHidden, 3), down(format, kHidden, kInner, 4);
-    for (const int rows : {1, 4, 5, 8, 13, 20, 128, 129, 300}) {
+    for (const int rows : {1, 4, 5, 8, 13, 20, 128, 129, 256, 257, 300}) {
       MatrixProducts products;
       const ProductShape shapes[] = {
           {.format = format, .out = 2 * kInner, .in = kHidden, .gate_up = true},
@@ -267,7 +278,10 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_computed_is_refused) {
   const auto status = [&](const Matrix& matrix, const ManyRows& rows) {
     return linear_many(matrix, rows, y.data(), nullptr);
   };
-  BOOST_TEST(status(w.matrix, x.many(129)) == cudaErrorInvalidValue);
+  BOOST_TEST(status(w.matrix, x.many(kManyRowsMax + 1)) == cudaErrorInvalidValue);
+  const DeviceArray<float> logits(std::size_t{kHeadRowsMax} * 64);
+  BOOST_TEST(logits_many(w.matrix, x.many(kHeadRowsMax + 1), logits.data(), 0.0F, nullptr) ==
+             cudaErrorInvalidValue);
   BOOST_TEST(status(w.matrix, x.many(0)) == cudaErrorInvalidValue);
   Matrix other = w.matrix;
   other.format = MatrixFormat::kInt4;

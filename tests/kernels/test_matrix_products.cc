@@ -135,11 +135,12 @@ BOOST_AUTO_TEST_CASE(gate_and_up_equal_the_exact_gelu_and_product) {
 }
 
 BOOST_AUTO_TEST_CASE(many_rows_equal_the_exact_product) {
-  check_linear(MatrixFormat::kBf16, {64, 64}, {65, 100, 513});
+  check_linear(MatrixFormat::kBf16, {64, 64}, {65, 100, 256, 257, 513});
   check_linear(MatrixFormat::kBf16, {3840, 4096}, {65, 130, 200});
-  check_gate_up(MatrixFormat::kBf16, {272, 96}, {65, 192, 300});
-  check_linear(MatrixFormat::kInt8, {200, 1120}, {5, 17, 33, 64, 100, 128});
-  check_gate_up(MatrixFormat::kInt8, {272, 96}, {5, 17, 33, 64, 100, 128});
+  check_gate_up(MatrixFormat::kBf16, {272, 96}, {65, 129, 160, 192, 193, 255, 256, 300});
+  const std::vector<int> in_tiles = {5, 17, 33, 64, 100, 128, 129, 160, 192, 193, 255, 256};
+  check_linear(MatrixFormat::kInt8, {200, 1120}, in_tiles);
+  check_gate_up(MatrixFormat::kInt8, {272, 96}, in_tiles);
 }
 
 // In int4 more than few, in int8 more than the tiles take.
@@ -148,8 +149,9 @@ BOOST_AUTO_TEST_CASE(many_rows_equal_the_exact_product_of_unpacked_weights) {
     for (const Shape& shape : std::vector<Shape>{{64, 64}, {272, 1120}, {3840, 4096}}) {
       MatrixCase w(format, shape.first, shape.second);
       w.unpack();
-      for (const int rows : format == MatrixFormat::kInt8 ? std::vector<int>{129, 513}
-                                                          : std::vector<int>{5, 17, 100, 129}) {
+      for (const int rows : format == MatrixFormat::kInt8
+                                ? std::vector<int>{257, 513}
+                                : std::vector<int>{5, 17, 100, 129, 192, 256, 257}) {
         ProductCase product(w.matrix, true, rows);
         const auto x = input(rows, shape.second);
         within(widened(product.linear(w.matrix, x, rows)),
@@ -173,7 +175,7 @@ BOOST_AUTO_TEST_CASE(many_rows_in_fp8_equal_the_exact_product_of_packed_rows) {
     // The e4m3 products of this hardware keep fewer bits of their sums, which cuBLASLt and we make
     // along all of `in`: up to 1.02 * 2⁻¹² was seen.
     for (Bounded& element : exact) element.limit *= kE4m3Sums;
-    for (const int rows : {5, 8, 13, 17, 33, 65, 128, 129, 300}) {
+    for (const int rows : {5, 8, 13, 17, 33, 65, 128, 129, 160, 192, 193, 255, 256, 257, 300}) {
       const std::vector<Bounded> want(exact.begin(),
                                       exact.begin() + static_cast<std::ptrdiff_t>(rows) * out);
       within(widened(product.linear(w.matrix, first_rows(x, rows, in), rows)),
@@ -230,16 +232,19 @@ BOOST_AUTO_TEST_CASE(a_row_has_the_same_bits_in_every_company) {
   }
 }
 
-// One way from kSplitRowsMax + 1 rows to 128, whatever the rows of its tiles.
+// One way from kSplitRowsMax + 1 rows to 256 (fp8: 128), whatever the rows of its tiles.
 BOOST_AUTO_TEST_CASE(a_row_in_tiles_has_the_same_bits_in_every_company) {
-  constexpr int kOut = 1056, kIn = 3872, kMost = 128;
-  const auto x = input(kMost, kIn);
+  constexpr int kOut = 1056, kIn = 3872;
   for (const MatrixFormat format : kFormats) {
+    const int most = format == MatrixFormat::kFp8 ? 128 : 256;
+    const auto x = input(most, kIn);
     const MatrixCase w(format, kOut, kIn);
-    ProductCase product(w.matrix, true, kMost);
-    const auto linear = product.linear(w.matrix, x, kMost);
-    const auto gate_up = product.gate_up(w.matrix, x, kMost);
-    for (const int rows : {kSplitRowsMax + 1, 7, 8, 9, 15, 16, 17, 32, 100}) {
+    ProductCase product(w.matrix, true, most);
+    const auto linear = product.linear(w.matrix, x, most);
+    const auto gate_up = product.gate_up(w.matrix, x, most);
+    for (const int rows :
+         {kSplitRowsMax + 1, 7, 8, 9, 15, 16, 17, 32, 100, 127, 128, 129, 192, 193, 255}) {
+      if (rows > most) continue;
       const auto part = first_rows(x, rows, kIn);
       BOOST_TEST(same_bits(product.linear(w.matrix, part, rows), first_rows(linear, rows, kOut)),
                  w.name() << ", " << rows << " rows");
@@ -253,7 +258,7 @@ BOOST_AUTO_TEST_CASE(a_row_in_tiles_has_the_same_bits_in_every_company) {
 BOOST_AUTO_TEST_CASE(a_row_of_rubbish_stays_alone) {
   constexpr int kOut = 300, kIn = 512;
   for (const MatrixFormat format : kFormats)
-    for (const int rows : {4, 20})
+    for (const int rows : {4, 20, 200})
       for (const float value :
            {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
         const std::size_t bad = rows == 4 ? 2 : 9;
