@@ -23,8 +23,7 @@ RunningGeneration::RunningGeneration(std::uint64_t request, Generate generate,
       options_(std::move(generate.options)),
       done_(std::move(generate.done)),
       stop_(std::move(stop)),
-      suppressed_(std::move(suppressed)),
-      sampler_(options_.sampling, suppressed_) {
+      sampler_(std::move(suppressed)) {
   check(std::is_sorted(stop_.begin(), stop_.end()), "stop ids are ascending");
   check(options_.max_tokens > 0, "a generation has room for a token");
 }
@@ -63,7 +62,8 @@ void RunningGeneration::take(const RowResult& result) {
   if (!result.finite) throw logits_not_finite(base_ + index - 1);
   // A row whose logits are asked for by somebody else as well has no greedy choice.
   const bool chosen = output() == RowOutput::kGreedy && result.logits.empty();
-  choose(chosen ? result.greedy : sampler_.pick(result.logits, generation_.tokens.size()), result);
+  const Draw draw = draw_of(options_.sampling, generation_.tokens.size());
+  choose(chosen ? result.greedy : sampler_.pick(result.logits, draw), result);
 }
 
 void RunningGeneration::choose(TokenId token, const RowResult& result) {

@@ -77,7 +77,6 @@ class RunningGeneration {
   GenerateOptions options_;
   GenerationCallback done_;
   const std::vector<TokenId> stop_;
-  const std::vector<TokenId> suppressed_;
   Sampler sampler_;
   Generation generation_;
   bool draft_alive_ = true;  // all tokens so far are those of the draft

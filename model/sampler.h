@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
+#include "model/draw.h"
 #include "model/generation.h"
 #include "model/token.h"
 
@@ -17,28 +19,36 @@ struct GreedyPick {
 };
 GreedyPick pick_greedy(std::span<const float> logits, std::span<const TokenId> suppressed);
 
+// The draw of a generation's token `index`, counted from 0. Its random number depends on the seed
+// and the index alone, so that a draft that was verified in one pass and plain decoding give the
+// same tokens.
+Draw draw_of(const Sampling& sampling, std::size_t index);
+
 // Chooses tokens from logits as transformers' generate does: suppressed ids, temperature, top-k,
-// top-p in this order, then one draw. The n-th draw depends on the seed and n alone, so that a
-// draft that was verified in one pass and plain decoding give the same tokens. One owner.
+// top-p in this order, then one draw, all as draw.h says. One owner.
 class Sampler {
  public:
   // `suppressed` ascending.
-  Sampler(const Sampling& sampling, std::vector<TokenId> suppressed);
+  explicit Sampler(std::vector<TokenId> suppressed);
 
-  // Logits must be finite. `draw` counts the tokens of this generation from 0.
-  TokenId pick(std::span<const float> logits, std::size_t draw);
+  // Logits must be finite.
+  TokenId pick(std::span<const float> logits, const Draw& draw);
 
-  // What pick() draws from: (token, probability) in order of falling probability, sum 1.
+  // What pick() draws from, ascending by token.
   struct Candidate {
     TokenId token = 0;
-    double probability = 0.0;
+    float logit = 0.0F;
+    std::uint64_t weight = 0;  // probability times the sum of all weights
   };
-  std::span<const Candidate> candidates(std::span<const float> logits);
+  std::span<const Candidate> candidates(std::span<const float> logits, const Draw& draw);
 
  private:
-  const Sampling sampling_;
+  void keep_top_k(std::size_t top_k);
+  void keep_top_p(std::uint64_t top_p);
+
   const std::vector<TokenId> suppressed_;
   std::vector<Candidate> candidates_;
+  std::vector<float> sorted_;  // logits of candidates, in part
 };
 
 }  // namespace captiond
