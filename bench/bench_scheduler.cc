@@ -39,7 +39,7 @@ class WaitingForward final : public captiond::Forward {
     std::this_thread::sleep_for(std::chrono::duration<double>(time_s));
     waited_ += std::chrono::steady_clock::now() - began;
     captiond::RowResult result{
-        .hidden = hidden_, .finite = true, .greedy = kVocabulary / 2, .logits = {}};
+        .hidden = hidden_, .finite = true, .choice = kVocabulary / 2, .logits = {}};
     const std::size_t results = step.heads.size() + step.outputs.size();
     for (std::size_t i = 0; i < results; ++i) sink(i, result);
   }

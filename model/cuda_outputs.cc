@@ -10,13 +10,20 @@
 #include "model/kernels/cuda_error.h"
 #include "model/kernels/matrix_products.h"
 #include "model/kernels/norm.h"
-#include "model/sampler.h"
+#include "model/kernels/sample.h"
 
 namespace captiond {
 namespace {
 
 constexpr std::size_t kBlockRows = CudaOutputs::kChoicesMax;
-constexpr std::size_t kLogitRows = 64;  // a block with logits has no more
+// The most rows of a block in which one asks for as much as `output`. Sampled rows are as many as
+// one pass over the head's weights serves; logits would fill twice the pinned memory.
+constexpr std::size_t kSampledRows = 128;
+constexpr std::size_t kLogitRows = 64;
+constexpr std::size_t rows_max_of(RowOutput output) {
+  if (output == RowOutput::kLogits) return kLogitRows;
+  return output == RowOutput::kSampled ? kSampledRows : kBlockRows;
+}
 
 // Of the result at `place`, where outputs stand in `order`: its index in the step.
 std::size_t index_of(const Step& step, std::span<const std::size_t> order, std::size_t place) {
@@ -27,6 +34,11 @@ std::size_t index_of(const Step& step, std::span<const std::size_t> order, std::
 RowOutput output_of(const Step& step, std::span<const std::size_t> order, std::size_t place) {
   const std::size_t heads = step.heads.size();
   return place < heads ? step.heads[place].output : step.outputs[order[place - heads]].output;
+}
+
+Draw draw_at(const Step& step, std::span<const std::size_t> order, std::size_t place) {
+  const std::size_t heads = step.heads.size();
+  return place < heads ? step.heads[place].draw : step.outputs[order[place - heads]].draw;
 }
 
 void fetch_bytes(const PinnedMemory& to, const std::byte* from, std::size_t bytes,
@@ -52,10 +64,9 @@ DeviceMemory bits_of(const std::vector<TokenId>& ids, std::int64_t vocabulary) {
 CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weights)
     : text_(checkpoint.config().text),
       weights_(weights),
-      suppressed_(checkpoint.generation_config().suppressed_token_ids),
       row_(static_cast<std::size_t>(text_.hidden_size)),
-      suppressed_bits_(bits_of(suppressed_, text_.vocab_size)) {
-  std::sort(suppressed_.begin(), suppressed_.end());
+      suppressed_bits_(
+          bits_of(checkpoint.generation_config().suppressed_token_ids, text_.vocab_size)) {
   head_ = std::make_unique<kernels::Head>(
       kernels::Head{.embedding = weights.head(),
                     .softcap = static_cast<float>(text_.final_logit_softcapping.value_or(0.0)),
@@ -63,14 +74,16 @@ CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weight
   constexpr const char* kPurpose = "the results of a step";
   const auto normal =
       kBlockRows * static_cast<std::size_t>(text_.hidden_size) * sizeof(__nv_bfloat16);
-  const auto logits = kLogitRows * static_cast<std::size_t>(text_.vocab_size) * sizeof(float);
+  const auto row = static_cast<std::size_t>(text_.vocab_size) * sizeof(float);
   normal_ = DeviceMemory(normal, kPurpose);
   choices_ = DeviceMemory(kBlockRows * sizeof(kernels::GreedyChoice), kPurpose);
-  logits_ = DeviceMemory(logits, kPurpose);
+  draws_ = DeviceMemory(kBlockRows * sizeof(Draw), kPurpose);
+  logits_ = DeviceMemory(kSampledRows * row, kPurpose);
   host_heads_ = PinnedMemory(normal, kPurpose);
   host_normal_ = PinnedMemory(normal, kPurpose);
   for (PinnedMemory& choices : host_choices_) choices = PinnedMemory(choices_.bytes(), kPurpose);
-  host_logits_ = PinnedMemory(logits, kPurpose);
+  for (PinnedMemory& draws : host_draws_) draws = PinnedMemory(draws_.bytes(), kPurpose);
+  host_logits_ = PinnedMemory(kLogitRows * row, kPurpose);
 }
 
 CudaOutputs::~CudaOutputs() = default;
@@ -95,11 +108,9 @@ CudaOutputs::Block CudaOutputs::block_at(const Step& step, std::span<const std::
   const std::size_t total = step.heads.size() + step.outputs.size();
   for (std::size_t i = first; i < total; ++i) {
     const RowOutput output = output_of(step, order, i);
-    const bool logits = block.logits || output == RowOutput::kLogits;
-    if (block.count == (logits ? kLogitRows : kBlockRows)) break;
-    if (logits && block.count > kLogitRows) break;  // this row begins a block of its own
-    block.logits = logits;
-    block.greedy = block.greedy || output == RowOutput::kGreedy;
+    const RowOutput most = std::max(block.most, output);
+    if (block.count >= rows_max_of(most)) break;  // this row begins a block of its own
+    block.most = most;
     ++block.count;
     if (output != RowOutput::kHidden) block.chosen = block.count;
   }
@@ -135,10 +146,33 @@ void CudaOutputs::compute(const Step& step, const Source& source, const Block& b
         kernels::rms_norm(norm, static_cast<int>(block.count - heads), products.stream()),
         "The launch of rms_norm");
   }
-  if (block.greedy) {
-    products.head_greedy(*head_, normal, choices_.as<kernels::GreedyChoice>(), block.chosen);
+  auto* const choices = choices_.as<kernels::GreedyChoice>() + block.at;
+  if (block.most == RowOutput::kGreedy) {
+    products.head_greedy(*head_, normal, choices, block.chosen);
+  } else if (block.most > RowOutput::kGreedy) {
+    products.head_logits(*head_, normal, logits_.as<float>(), block.chosen);
+    sample(step, source, block, products);
   }
-  if (block.logits) products.head_logits(*head_, normal, logits_.as<float>(), block.chosen);
+}
+
+// Greedy rows are drawn as well: a second pass over the head's weights would cost more.
+void CudaOutputs::sample(const Step& step, const Source& source, const Block& block,
+                         const CudaProducts& products) {
+  auto* const host = host_draws_.at(block.turn).as<Draw>() + block.at;
+  for (std::size_t i = 0; i < block.chosen; ++i) {
+    host[i] = draw_at(step, source.order, block.first + i);
+  }
+  auto* const draws = draws_.as<Draw>() + block.at;
+  kernels::check_cuda(cudaMemcpyAsync(draws, host, block.chosen * sizeof(Draw),
+                                      cudaMemcpyHostToDevice, products.stream()),
+                      "Sending draws");
+  const kernels::Sample work{.logits = logits_.as<float>(),
+                             .vocabulary = static_cast<int>(text_.vocab_size),
+                             .suppressed = head_->suppressed,
+                             .draws = draws,
+                             .choices = choices_.as<kernels::GreedyChoice>() + block.at};
+  kernels::check_cuda(kernels::sample(work, static_cast<int>(block.chosen), products.stream()),
+                      "The launch of sample");
 }
 
 void CudaOutputs::fetch(const Block& block, const CudaProducts& products) {
@@ -149,11 +183,11 @@ void CudaOutputs::fetch(const Block& block, const CudaProducts& products) {
     fetch_bytes(host_normal_, normal_.data() + block.chosen * row,
                 (block.count - block.chosen) * row, stream);
   }
-  if (block.greedy) {
+  if (block.chosen > 0) {
     fetch_bytes(host_choices_[0], choices_.data(), block.chosen * sizeof(kernels::GreedyChoice),
                 stream);
   }
-  if (block.logits) {
+  if (block.most == RowOutput::kLogits) {
     const auto vocabulary = static_cast<std::size_t>(text_.vocab_size);
     fetch_bytes(host_logits_, logits_.data(), block.chosen * vocabulary * sizeof(float), stream);
   }
@@ -170,15 +204,13 @@ void CudaOutputs::hand_over(const Step& step, const Source& source, const Block&
       std::transform(normal, normal + row_.size(), row_.begin(), float_of_bfloat16);
       normal += row_.size();
       result.hidden = row_;
-    } else if (output == RowOutput::kGreedy) {
+    } else {
       const kernels::GreedyChoice choice = host_choices_[0].as<kernels::GreedyChoice>()[i];
       result.finite = choice.finite != 0;
-      result.greedy = choice.token;
-    } else {
+      result.choice = choice.token;
+    }
+    if (output == RowOutput::kLogits) {
       result.logits = {host_logits_.as<float>() + i * vocabulary, vocabulary};
-      const GreedyPick pick = pick_greedy(result.logits, suppressed_);
-      result.finite = pick.finite;
-      result.greedy = pick.token;
     }
     sink(index_of(step, source.order, block.first + i), result);
   }
@@ -186,11 +218,19 @@ void CudaOutputs::hand_over(const Step& step, const Source& source, const Block&
 
 void CudaOutputs::begin_choices(const Step& step, const Source& source,
                                 const CudaProducts& products, std::size_t turn) {
-  const Block block = block_at(step, source.order, 0);
-  check(block.count == step.outputs.size() && block.chosen == block.count && !block.logits,
-        "a step in two parts asks for greedy choices alone");
-  compute(step, source, block, products);
-  fetch_bytes(host_choices_.at(turn), choices_.data(), block.count * sizeof(kernels::GreedyChoice),
+  const std::size_t count = step.outputs.size();
+  check(step.heads.empty() && count <= kChoicesMax,
+        "a step in two parts has few rows, and no heads");
+  for (std::size_t first = 0; first < count;) {
+    Block block = block_at(step, source.order, first);
+    check(block.chosen == block.count && block.most < RowOutput::kLogits,
+          "a step in two parts asks for choices alone");
+    block.at = block.first;
+    block.turn = turn;
+    compute(step, source, block, products);
+    first += block.count;
+  }
+  fetch_bytes(host_choices_.at(turn), choices_.data(), count * sizeof(kernels::GreedyChoice),
               products.stream());
 }
 
@@ -200,12 +240,13 @@ void CudaOutputs::hand_over_choices(std::size_t turn, std::size_t count,
   for (std::size_t i = 0; i < count; ++i) {
     sink(
         i,
-        {.hidden = {}, .finite = choices[i].finite != 0, .greedy = choices[i].token, .logits = {}});
+        {.hidden = {}, .finite = choices[i].finite != 0, .choice = choices[i].token, .logits = {}});
   }
 }
 
 std::size_t CudaOutputs::device_bytes() const {
-  return suppressed_bits_.bytes() + normal_.bytes() + choices_.bytes() + logits_.bytes();
+  return suppressed_bits_.bytes() + normal_.bytes() + choices_.bytes() + draws_.bytes() +
+         logits_.bytes();
 }
 
 }  // namespace captiond

@@ -16,8 +16,8 @@
 
 namespace captiond {
 
-// From the last hidden states to what was asked for: final norm, head, greedy choice or logits, and
-// the way back to the host. Engine thread only.
+// From the last hidden states to what was asked for: final norm, head, choices or logits, and the
+// way back to the host. Engine thread only.
 class CudaOutputs {
  public:
   // `weights` outlives the object. Throws std::runtime_error when memory is short.
@@ -37,9 +37,9 @@ class CudaOutputs {
   void hand_over(const Step& step, const Source& source, const CudaProducts& products,
                  CudaClock& clock, const RowSink& sink);
 
-  // The greedy choices of a step whose outputs all ask for them, in two parts: enqueues them, and
-  // hands them over once the stream has come to the end. Of two such steps one after another each
-  // has a `turn` of its own, 0 or 1.
+  // The choices, greedy or sampled, of a step whose outputs all ask for them, in two parts:
+  // enqueues them, and hands them over once the stream has come to the end. Of two such steps one
+  // after another each has a `turn` of its own, 0 or 1.
   void begin_choices(const Step& step, const Source& source, const CudaProducts& products,
                      std::size_t turn);
   void hand_over_choices(std::size_t turn, std::size_t count, const RowSink& sink) const;
@@ -55,30 +55,34 @@ class CudaOutputs {
   struct Block {
     std::size_t first = 0;
     std::size_t count = 0;
-    std::size_t chosen = 0;  // leading ones that ask for more than the hidden state
-    bool greedy = false;     // whether any asks for it
-    bool logits = false;
+    std::size_t chosen = 0;               // leading ones that ask for more than the hidden state
+    RowOutput most = RowOutput::kHidden;  // that any asks for
+    std::size_t at = 0;                   // of choices_ and draws_, where its first one stands
+    std::size_t turn = 0;
   };
 
   static Block block_at(const Step& step, std::span<const std::size_t> order, std::size_t first);
   void compute(const Step& step, const Source& source, const Block& block,
                const CudaProducts& products);
+  void sample(const Step& step, const Source& source, const Block& block,
+              const CudaProducts& products);
   void fetch(const Block& block, const CudaProducts& products);
   void hand_over(const Step& step, const Source& source, const Block& block, const RowSink& sink);
 
   const TextConfig& text_;  // the checkpoint's
   const CudaWeights& weights_;
-  std::vector<TokenId> suppressed_;  // ascending
   std::unique_ptr<kernels::Head> head_;
   std::vector<float> row_;  // hidden state of the row at hand
 
   DeviceMemory suppressed_bits_;
   DeviceMemory normal_;   // [block, hidden_size] bf16, after the final norm
   DeviceMemory choices_;  // [block]
-  DeviceMemory logits_;   // [a block of logits, vocab_size] float32
+  DeviceMemory draws_;    // [block]
+  DeviceMemory logits_;   // [a block of sampled rows, vocab_size] float32
   PinnedMemory host_heads_;
   PinnedMemory host_normal_;
   std::array<PinnedMemory, 2> host_choices_;  // by turn
+  std::array<PinnedMemory, 2> host_draws_;
   PinnedMemory host_logits_;
 };
 

@@ -148,8 +148,9 @@ bool EngineLoop::can_run_ahead(const StepPlan& plan) const {
          std::all_of(
              plan.step.slices.begin(), plan.step.slices.end(),
              [](const StepSlice& slice) { return std::holds_alternative<IdRows>(slice.rows); }) &&
-         std::all_of(plan.step.outputs.begin(), plan.step.outputs.end(),
-                     [](const OutputRow& row) { return row.output == RowOutput::kGreedy; });
+         std::all_of(plan.step.outputs.begin(), plan.step.outputs.end(), [](const OutputRow& row) {
+           return row.output == RowOutput::kGreedy || row.output == RowOutput::kSampled;
+         });
 }
 
 void EngineLoop::run_ahead(StepPlan plan, std::chrono::steady_clock::time_point& began) {

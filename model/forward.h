@@ -14,14 +14,17 @@ class PicturePatcher;
 
 // The outcome of one output row. Spans are valid during the call that hands it over.
 struct RowResult {
-  // [hidden_size] after the final norm, the input of the head. Of kGreedy and kLogits it may be
-  // left empty, where it would cost time.
+  // [hidden_size] after the final norm, the input of the head. Where a choice or logits are asked
+  // for it may be left empty, where it would cost time.
   std::span<const float> hidden;
-  // kGreedy and kLogits: whether every logit is finite. kGreedy: the first largest logit among the
-  // ids that are not suppressed; meaningless when not finite.
+  // Where a choice or logits are asked for: whether every logit is finite.
   bool finite = true;
-  TokenId greedy = 0;
-  std::span<const float> logits;  // kLogits: [vocab_size] float32, softcapped, nothing suppressed
+  // kGreedy: the first largest logit among the ids that are not suppressed. kSampled: the id that
+  // is drawn, if no logits are given. Meaningless when not finite.
+  TokenId choice = 0;
+  // kLogits: [vocab_size] float32, softcapped, nothing suppressed. kSampled: the same where the
+  // draw is left to the receiver, as on the CPU; else empty.
+  std::span<const float> logits;
 };
 
 // Called once for each head row and then for each output of the step: `index` counts through both.

@@ -495,8 +495,8 @@ void ReferenceForward::hand_over(const Tensor& normal, const std::vector<RowOutp
                                               vocabulary);
       const GreedyPick pick = pick_greedy(row_logits, suppressed_);
       result.finite = pick.finite;
-      result.greedy = pick.token;
-      if (wanted[row] == RowOutput::kLogits) result.logits = row_logits;
+      result.choice = pick.token;
+      if (wanted[row] != RowOutput::kGreedy) result.logits = row_logits;
     }
     sink(row, result);
   }

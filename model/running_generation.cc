@@ -36,7 +36,7 @@ std::span<const TokenId> RunningGeneration::draft_left() const {
 }
 
 bool RunningGeneration::may_go_on() const {
-  return !finished_ && output() == RowOutput::kGreedy && draft_rows_ == 0 && draft_left().empty() &&
+  return !finished_ && draft_rows_ == 0 && draft_left().empty() &&
          generation_.tokens.size() + 1 < options_.max_tokens;
 }
 
@@ -60,10 +60,9 @@ void RunningGeneration::take(const RowResult& result) {
   check(index <= draft_rows_, "a step has one output more than draft rows");
   if (settled_) return;
   if (!result.finite) throw logits_not_finite(base_ + index - 1);
-  // A row whose logits are asked for by somebody else as well has no greedy choice.
-  const bool chosen = output() == RowOutput::kGreedy && result.logits.empty();
-  const Draw draw = draw_of(options_.sampling, generation_.tokens.size());
-  choose(chosen ? result.greedy : sampler_.pick(result.logits, draw), result);
+  choose(result.logits.empty() ? result.choice
+                               : sampler_.pick(result.logits, draw(generation_.tokens.size())),
+         result);
 }
 
 void RunningGeneration::choose(TokenId token, const RowResult& result) {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "model/draw.h"
 #include "model/forward.h"
 #include "model/generation.h"
 #include "model/request.h"
@@ -34,16 +35,18 @@ class RunningGeneration {
   std::uint64_t request() const { return request_; }
   std::chrono::steady_clock::time_point deadline() const { return options_.deadline; }
   RowOutput output() const {
-    return options_.sampling.greedy ? RowOutput::kGreedy : RowOutput::kLogits;
+    return options_.sampling.greedy ? RowOutput::kGreedy : RowOutput::kSampled;
   }
+  // How token `index` of the generation is drawn.
+  Draw draw(std::size_t index) const { return draw_of(options_.sampling, index); }
 
   // The chosen token that no row has been computed for; it opens the next rows.
   std::optional<TokenId> pending() const { return pending_; }
   // What of the draft is still worth a row after the pending token.
   std::span<const TokenId> draft_left() const;
 
-  // Whether the token that the step under way chooses is the device's alone to choose, has no draft
-  // behind it and is not the last one allowed.
+  // Whether the token that the step under way chooses has no draft behind it and is not the last
+  // one allowed.
   bool may_go_on() const;
 
   // `draft_rows` rows of draft_left() are computed in this step behind the row in front, which ends
@@ -77,7 +80,7 @@ class RunningGeneration {
   GenerateOptions options_;
   GenerationCallback done_;
   const std::vector<TokenId> stop_;
-  Sampler sampler_;
+  Sampler sampler_;  // for rows whose logits came
   Generation generation_;
   bool draft_alive_ = true;  // all tokens so far are those of the draft
   std::optional<TokenId> pending_;

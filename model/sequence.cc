@@ -233,8 +233,8 @@ void Sequence::set_pages(StepSlice& slice) const {
   }
 }
 
-void Sequence::add_output(StepPlan& plan, std::size_t row, RowOutput output, const OutputUse& use) {
-  plan.step.outputs.push_back({.row = row, .output = output});
+void Sequence::add_output(StepPlan& plan, const OutputRow& output, const OutputUse& use) {
+  plan.step.outputs.push_back(output);
   plan.output_uses.push_back(use);
 }
 
@@ -322,7 +322,8 @@ std::size_t Sequence::plan_append(StepPlan& plan, std::size_t rows_max, bool ove
     if (!to_sink && !last) continue;
     OutputUse use{.sequence = this, .sink_position = {}, .last = last};
     if (to_sink) use.sink_position = length_ + i;
-    add_output(plan, first_row + i, to_sink ? RowOutput::kLogits : RowOutput::kHidden, use);
+    const RowOutput output = to_sink ? RowOutput::kLogits : RowOutput::kHidden;
+    add_output(plan, {.row = first_row + i, .output = output}, use);
   }
   length_ += count;
   length_max_ = std::max(length_max_, length_);
@@ -362,18 +363,21 @@ std::size_t Sequence::plan_generation(StepPlan& plan, std::size_t rows_max, bool
   const RowOutput output = generation_->output();
   const OutputUse use{.sequence = this, .sink_position = {}, .generation = true};
   std::size_t row = plan.step.rows();
+  std::size_t token = generation_->tokens();  // that the next output chooses
   if (last_row_planned) {
     plan.output_uses.back().generation = true;
-    RowOutput& planned = plan.step.outputs.back().output;
-    planned = std::max(planned, output);
+    OutputRow& planned = plan.step.outputs.back();
+    planned.output = std::max(planned.output, output);
+    planned.draw = generation_->draw(token++);
   } else if (again) {
     StepSlice last = history_.last_row();
     StepSlice& slice = add_slice(plan, first, 1, std::move(last.rows));
     slice.block_first = last.block_first;
     slice.block_end = last.block_end;
-    add_output(plan, row++, output, use);
+    add_output(plan, {.row = row++, .output = output, .draw = generation_->draw(token++)}, use);
   } else if (!pending) {
-    plan.step.heads.push_back({.hidden = hidden_, .output = output});
+    plan.step.heads.push_back(
+        {.hidden = hidden_, .output = output, .draw = generation_->draw(token++)});
     plan.head_uses.push_back(use);
     if (draft.empty()) plan.sequences.push_back(this);
   }
@@ -384,7 +388,9 @@ std::size_t Sequence::plan_generation(StepPlan& plan, std::size_t rows_max, bool
     history_.append_ids(rows.ids);
     const std::size_t count = rows.ids.size();
     add_slice(plan, length_, count, std::move(rows));
-    for (std::size_t i = 0; i < count; ++i) add_output(plan, row++, output, use);
+    for (std::size_t i = 0; i < count; ++i) {
+      add_output(plan, {.row = row++, .output = output, .draw = generation_->draw(token++)}, use);
+    }
     length_ += count;
   }
   generation_->begin_step(length_ - draft.size(), draft.size());
@@ -402,7 +408,9 @@ void Sequence::plan_follower(StepPlan& plan, std::size_t output) {
   reserve(plan, length_, length_ + 1);
   const std::size_t row = plan.step.rows();
   add_slice(plan, length_, 1, ChosenRow{.output = output});
-  add_output(plan, row, RowOutput::kGreedy,
+  // The step under way chooses the token in front.
+  const Draw draw = generation_->draw(generation_->tokens() + 1);
+  add_output(plan, {.row = row, .output = generation_->output(), .draw = draw},
              {.sequence = this, .sink_position = {}, .generation = true});
 }
 

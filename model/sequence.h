@@ -133,7 +133,7 @@ class Sequence {
   std::size_t plan_append(StepPlan& plan, std::size_t rows_max, bool oversize);
   std::size_t plan_generation(StepPlan& plan, std::size_t rows_max, bool last_row_planned);
   StepSlice& add_slice(StepPlan& plan, std::size_t first, std::size_t count, SliceRows rows);
-  void add_output(StepPlan& plan, std::size_t row, RowOutput output, const OutputUse& use);
+  void add_output(StepPlan& plan, const OutputRow& output, const OutputUse& use);
   void reserve(StepPlan& plan, std::size_t first, std::size_t end);
   void start_generation();
   void note_generated(std::uint64_t request, std::size_t tokens);

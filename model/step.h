@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/draw.h"
 #include "model/kv_page.h"
 #include "model/token.h"
 
@@ -46,18 +47,20 @@ struct StepSlice {
   std::array<std::span<const PageId>, kKvGroupCount> pages;
 };
 
-// What is wanted of a row: only its hidden state, the greedy choice, or all logits.
-enum class RowOutput : std::uint8_t { kHidden, kGreedy, kLogits };
+// What is wanted of a row: only its hidden state, the greedy choice, a drawn one, or all logits.
+enum class RowOutput : std::uint8_t { kHidden, kGreedy, kSampled, kLogits };
 
 struct OutputRow {
   std::size_t row = 0;  // of the step
   RowOutput output = RowOutput::kHidden;
+  Draw draw = {};  // kSampled: how
 };
 
 // A row that needs the head alone: its hidden state is known from an earlier step.
 struct HeadRow {
   std::span<const float> hidden;  // [hidden_size]
   RowOutput output = RowOutput::kGreedy;
+  Draw draw = {};  // kSampled: how
 };
 
 // One ragged forward pass. Copies are done first, in order.

@@ -118,6 +118,58 @@ BOOST_AUTO_TEST_CASE(contexts_that_end_at_different_times_leave_the_others_alone
   BOOST_TEST(seen.rows > seen.ahead, "rows of many contexts are begun together");
 }
 
+// With neighbours that are greedy, drafts that hold and do not, stops and prompts of one step or
+// two.
+BOOST_AUTO_TEST_CASE(sampled_tokens_are_those_of_steps_that_are_not_begun_ahead) {
+  struct Answer {
+    std::vector<TokenId> tokens;
+    StopReason stop = StopReason::kStopToken;
+    std::size_t draft_accepted = 0;
+    bool operator==(const Answer&) const = default;
+  };
+  const auto answers = [](std::size_t ahead_rows_max, const std::vector<Answer>& drafts,
+                          Seen& seen) {
+    const auto engine = open_toy({.ahead_rows_max = ahead_rows_max, .before_step = seen.note()});
+    std::vector<std::unique_ptr<Context>> contexts;
+    std::vector<std::future<Generation>> generations;
+    for (std::uint32_t i = 0; i < 24; ++i) {
+      contexts.push_back(engine->new_context());
+      contexts.back()->append(toy_prompt(i % 5 == 0 ? 100 : 7, 10 * i));
+      if (i % 2 == 0) contexts.back()->flush().get();
+      GenerateOptions options = tokens(60);
+      options.sampling = {.greedy = i % 4 == 3,
+                          .temperature = 1.0 + i % 3,
+                          .top_k = i % 3 == 0 ? 10 : 0,
+                          .top_p = i % 3 == 1 ? 0.9 : 1.0,
+                          .seed = i};
+      if (!drafts.empty()) options.draft = drafts[i].tokens;
+      if (options.draft.size() > 12 && i % 2 == 0) options.draft[12] = options.draft[12] % 50 + 2;
+      generations.push_back(contexts.back()->generate(std::move(options)));
+    }
+    std::vector<Answer> out;
+    for (auto& generation : generations) {
+      Generation got = generation.get();
+      out.push_back({std::move(got.tokens), got.stop, got.draft_accepted});
+    }
+    return out;
+  };
+  Seen plain, ahead, with_drafts;
+  const std::vector<Answer> expected = answers(0, {}, plain);
+  BOOST_TEST(plain.ahead == 0U);
+  BOOST_TEST((answers(32, {}, ahead) == expected));
+  BOOST_TEST(ahead.ahead > 0U);
+  const std::vector<Answer> drafted = answers(32, expected, with_drafts);
+  BOOST_TEST(with_drafts.ahead > 0U, "behind a draft that failed");
+  std::size_t stopped = 0;
+  for (std::size_t i = 0; i < drafted.size(); ++i) {
+    BOOST_TEST(drafted[i].tokens == expected[i].tokens, "context " << i);
+    if (i % 2 == 1) BOOST_TEST(drafted[i].draft_accepted == expected[i].tokens.size());
+    stopped += expected[i].stop == StopReason::kStopToken ? 1U : 0U;
+  }
+  BOOST_TEST(stopped > 0U);
+  BOOST_TEST(stopped < drafted.size());
+}
+
 BOOST_AUTO_TEST_CASE(whoever_else_wants_rows_waits_for_one_step) {
   std::promise<void> asked;
   std::atomic<std::size_t> steps = 0;

@@ -46,7 +46,7 @@ class Fixture {
     StepPlan plan;
     sequence.plan(plan, 1, false);
     const std::vector<float> hidden(4);
-    sequence.take(plan.output_uses.back(), {.hidden = hidden, .greedy = 9, .logits = {}});
+    sequence.take(plan.output_uses.back(), {.hidden = hidden, .choice = 9, .logits = {}});
     sequence.complete_step();
     return sequence;
   }
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(more_decodes_than_rows_take_turns) {
     BOOST_TEST(plan.sequences.size() == 4U);
     const std::vector<float> hidden(4);
     for (const OutputUse& use : plan.output_uses) {
-      use.sequence->take(use, {.hidden = hidden, .greedy = 9, .logits = {}});
+      use.sequence->take(use, {.hidden = hidden, .choice = 9, .logits = {}});
     }
     for (std::size_t i = 0; i < 6; ++i) {
       if (rows_of(plan, *fixture.sequences[i]) > 0) {
@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(a_page_that_a_fork_wrote_in_the_step_of_its_prompt_is_copie
   Sequence& child = fixture.forking(parent, 12);
   for (const OutputUse& use : fixture.plan().output_uses) {
     const std::vector<float> hidden(4);
-    use.sequence->take(use, {.hidden = hidden, .greedy = 9, .logits = {}});
+    use.sequence->take(use, {.hidden = hidden, .choice = 9, .logits = {}});
   }
   parent.complete_step();
   child.complete_step();

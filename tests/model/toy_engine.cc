@@ -57,13 +57,14 @@ class ToyForward final : public Forward, public DecodeAhead {
     for (const StepSlice& slice : step.slices) write(slice);
     std::size_t index = 0;
     for (const HeadRow& head : step.heads)
-      hand_over(index++, hash_in(head.hidden), head.output, sink);
+      hand_over(index++, hash_in(head.hidden), head.output, head.draw, sink);
     std::size_t row = 0;
     auto output = step.outputs.begin();
     for (const StepSlice& slice : step.slices) {
       for (std::size_t i = 0; i < slice.count; ++i, ++row) {
         if (output == step.outputs.end() || output->row != row) continue;
-        hand_over(index++, read(slice, slice.first_position + i), output->output, sink);
+        const std::uint64_t hash = read(slice, slice.first_position + i);
+        hand_over(index++, hash, output->output, output->draw, sink);
         ++output;
       }
     }
@@ -76,7 +77,7 @@ class ToyForward final : public Forward, public DecodeAhead {
     if (begun_.size() > 1) throw std::logic_error("at most one step is begun and not finished");
     std::vector<Choice> choices;
     run(step, [&](std::size_t, const RowResult& result) {
-      choices.push_back({.token = result.greedy, .finite = result.finite});
+      choices.push_back({.token = result.choice, .finite = result.finite});
     });
     begun_.push_back(choices);
     last_choices_ = std::move(choices);
@@ -86,7 +87,7 @@ class ToyForward final : public Forward, public DecodeAhead {
     begun_.pop_front();
     for (std::size_t i = 0; i < choices.size(); ++i) {
       sink(i,
-           {.hidden = {}, .finite = choices[i].finite, .greedy = choices[i].token, .logits = {}});
+           {.hidden = {}, .finite = choices[i].finite, .choice = choices[i].token, .logits = {}});
     }
   }
 
@@ -149,8 +150,9 @@ class ToyForward final : public Forward, public DecodeAhead {
     return hash;
   }
 
-  static void hand_over(std::size_t index, std::uint64_t hash, RowOutput output,
-                        const RowSink& sink) {
+  // Draws itself where steps are begun ahead, as a GPU does.
+  void hand_over(std::size_t index, std::uint64_t hash, RowOutput output, const Draw& draw,
+                 const RowSink& sink) {
     std::vector<float> hidden;
     for (int shift = 48; shift >= 0; shift -= 16) {
       hidden.push_back(static_cast<float>((hash >> shift) & 0xFFFF));
@@ -158,13 +160,16 @@ class ToyForward final : public Forward, public DecodeAhead {
     std::vector<float> logits = logits_of(hash);
     if (hash == kPoison) logits[5] = std::numeric_limits<float>::quiet_NaN();
     const GreedyPick pick = pick_greedy(logits, {});
-    RowResult result{.hidden = hidden, .finite = pick.finite, .greedy = pick.token, .logits = {}};
-    if (output == RowOutput::kLogits) result.logits = logits;
+    RowResult result{.hidden = hidden, .finite = pick.finite, .choice = pick.token, .logits = {}};
+    const bool draws = output == RowOutput::kSampled && ahead_rows_max_ > 0;
+    if (draws && pick.finite) result.choice = sampler_.pick(logits, draw);
+    if (output > RowOutput::kGreedy && !draws) result.logits = logits;
     sink(index, result);
   }
 
   const std::function<void(const Step&)> before_step_;
   const std::size_t ahead_rows_max_;
+  Sampler sampler_{{}};
   std::deque<std::vector<Choice>> begun_;  // results of steps begun and not finished
   std::vector<Choice> last_choices_;       // of the step begun last
   std::array<std::vector<std::uint64_t>, kKvGroupCount> slots_;
