@@ -81,6 +81,12 @@ class Row {
     }
   }
 
+  // Calls its argument for each id of the row.
+  __device__ auto all_ids() const {
+    return
+        [this](auto visit) { each(static_cast<int>(threadIdx.x), vocabulary_, kThreads, visit); };
+  }
+
   // 0: suppressed.
   __device__ std::uint32_t key(int id, float logit) const {
     if (suppressed_ != nullptr && (suppressed_[id / 32] >> (id % 32) & 1U) != 0) return 0;
@@ -95,13 +101,14 @@ class Row {
   }
 
   // 0: some logit is not finite, or all are suppressed.
-  __device__ std::uint32_t largest_key() const {
+  __device__ std::uint32_t largest_key() {
     std::uint32_t most = 0;
     bool finite = true;
     each(static_cast<int>(threadIdx.x), vocabulary_, kThreads, [&](int id, float logit) {
       finite = finite && isfinite(logit);
       most = max(most, key(id, logit));
     });
+    most_of_thread_ = most;
     most = __reduce_max_sync(~0U, most);
     const unsigned lane = threadIdx.x % 32;
     if (lane == 0) shared_.most[threadIdx.x / 32] = most;
@@ -111,18 +118,30 @@ class Row {
   }
 
   __device__ void keep_top_k(int top_k) {
+    const auto wanted = static_cast<std::uint64_t>(top_k);
+    std::uint64_t ids = 0;
+    const auto share = [&](std::uint64_t sum) {
+      ids = sum;
+      return min(sum, wanted);
+    };
+    // The k-th largest of what the threads found is no more than that of all ids, and near it: so
+    // only some of the ids have to be counted.
+    const auto ids_of_threads = [&](auto visit) {
+      if (most_of_thread_ != 0) visit(0, logit_of_key(most_of_thread_));
+    };
+    const Edge edge = find_edge(
+        ids_of_threads, [](int, float) { return std::uint64_t{1}; }, share);
+    if (ids >= wanted) edge_ = edge.key;
     const auto one = [&](int id, float logit) {
       return std::uint64_t{key(id, logit) >= edge_ ? 1U : 0U};
     };
-    const auto share = [&](std::uint64_t ids) {
-      return ids < static_cast<std::uint64_t>(top_k) ? ids : static_cast<std::uint64_t>(top_k);
-    };
-    edge_ = find_edge(one, share).key;
+    edge_ = find_edge(all_ids(), one, share).key;
   }
 
   __device__ void keep_top_p(std::uint64_t top_p) {
     const auto weight = [&](int id, float logit) { return kept_weight(id, logit); };
-    const Edge edge = find_edge(weight, [&](auto sum) { return share_of_top_p(sum, top_p); });
+    const Edge edge =
+        find_edge(all_ids(), weight, [&](auto sum) { return share_of_top_p(sum, top_p); });
     // Ids of one key have one weight.
     const std::uint64_t each_has = weight_of_logit(logit_of_key(edge.key), largest_, scale_);
     const std::uint64_t ids = (edge.missing + each_has - 1) / each_has;
@@ -160,13 +179,14 @@ class Row {
     return begin;
   }
 
-  // Of amount(id, logit), 0 for what does not count; share_of(whole sum) is 1 to that sum.
-  template <class Amount, class Share>
-  __device__ Edge find_edge(Amount amount, Share share_of) const {
+  // Of amount(id, logit), 0 for what does not count, over the ids that `visit_ids` visits;
+  // share_of(whole sum) is 1 to that sum.
+  template <class Ids, class Amount, class Share>
+  __device__ Edge find_edge(Ids visit_ids, Amount amount, Share share_of) const {
     Edge edge{};
     for (int known = 0; known < 32; known += 32 - kDigitShift) {  // leading bits of edge.key
       clear_bins();
-      each(static_cast<int>(threadIdx.x), vocabulary_, kThreads, [&](int id, float logit) {
+      visit_ids([&](int id, float logit) {
         const std::uint32_t own = key_of_logit(logit);
         if (known > 0 && ((own ^ edge.key) >> (32 - known)) != 0) return;
         add((own << known) >> kDigitShift, amount(id, logit));
@@ -181,7 +201,6 @@ class Row {
   }
 
   __device__ void clear_bins() const {
-    __syncthreads();  // who reads what was found before has
     for (int bin = static_cast<int>(threadIdx.x); bin < kBins; bin += kThreads)
       shared_.low[bin] = shared_.high[bin] = 0;
     __syncthreads();
@@ -239,6 +258,7 @@ class Row {
   // Kept are ids of larger keys, and of this key those up to last_tied_. No logit's key is 0.
   std::uint32_t edge_ = 1;
   int last_tied_ = INT_MAX;
+  std::uint32_t most_of_thread_ = 0;  // of the ids that this thread compared for the largest
 };
 
 __global__ void __launch_bounds__(kThreads) sample_kernel(const Sample work) {

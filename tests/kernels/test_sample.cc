@@ -139,6 +139,25 @@ BOOST_AUTO_TEST_CASE(suppressed_ids_are_never_drawn) {
   }
 }
 
+// As many as the kernel has threads, and more.
+BOOST_AUTO_TEST_CASE(a_large_top_k_is_drawn_as_the_host_draws_it) {
+  constexpr std::size_t kVocabulary = 5000;
+  std::vector<Draw> draws;
+  for (const std::int64_t top_k : {1023, 1024, 1025, 4000, 4999, 5000, 6000}) {
+    for (const double top_p : {0.97, 1.0}) {
+      draws.push_back(draw_of(
+          {.greedy = false, .temperature = 30.0, .top_k = top_k, .top_p = top_p}, draws.size()));
+    }
+  }
+  std::vector<TokenId> every_other;
+  for (TokenId id = 0; id < 4600; id += 2) every_other.push_back(id);
+  for (const float step : {0.0F, 0.5F}) {
+    const auto logits = random_logits(kVocabulary * draws.size(), 9, step);
+    check_choices(logits, kVocabulary, {}, draws);
+    check_choices(logits, kVocabulary, every_other, draws);
+  }
+}
+
 // Every id in turn at the edge: the draw runs through all that stay.
 BOOST_AUTO_TEST_CASE(of_equal_logits_at_the_edge_the_lower_ids_stay) {
   constexpr std::size_t kVocabulary = 5000, kRows = 400;
