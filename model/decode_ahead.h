@@ -20,9 +20,9 @@ class DecodeAhead {
   virtual std::size_t rows_max() const = 0;
 
   // Begins a step and returns: slices of one row, IdRows or ChosenRow, each with an output that
-  // asks for a choice, greedy or sampled, and no heads. At most one step that was begun is not finished. What
-  // the step borrows is not needed any more on return. Throws like Forward::run(); the step begun
-  // before is then still to be finished.
+  // asks for a choice, greedy or sampled, and no heads. At most one step that was begun is not
+  // finished. What the step borrows is not needed any more on return. Throws like Forward::run();
+  // the step begun before is then still to be finished.
   virtual void start(const Step& step) = 0;
 
   // Waits for the step begun first and hands over its outputs like Forward::run().
