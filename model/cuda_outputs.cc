@@ -36,7 +36,7 @@ RowOutput output_of(const Step& step, std::span<const std::size_t> order, std::s
   return place < heads ? step.heads[place].output : step.outputs[order[place - heads]].output;
 }
 
-Draw draw_at(const Step& step, std::span<const std::size_t> order, std::size_t place) {
+kernels::Draw draw_at(const Step& step, std::span<const std::size_t> order, std::size_t place) {
   const std::size_t heads = step.heads.size();
   return place < heads ? step.heads[place].draw : step.outputs[order[place - heads]].draw;
 }
@@ -77,7 +77,7 @@ CudaOutputs::CudaOutputs(const Checkpoint& checkpoint, const CudaWeights& weight
   const auto row = static_cast<std::size_t>(text_.vocab_size) * sizeof(float);
   normal_ = DeviceMemory(normal, kPurpose);
   choices_ = DeviceMemory(kBlockRows * sizeof(kernels::GreedyChoice), kPurpose);
-  draws_ = DeviceMemory(kBlockRows * sizeof(Draw), kPurpose);
+  draws_ = DeviceMemory(kBlockRows * sizeof(kernels::Draw), kPurpose);
   logits_ = DeviceMemory(kSampledRows * row, kPurpose);
   host_heads_ = PinnedMemory(normal, kPurpose);
   host_normal_ = PinnedMemory(normal, kPurpose);
@@ -158,12 +158,12 @@ void CudaOutputs::compute(const Step& step, const Source& source, const Block& b
 // Greedy rows are drawn as well: a second pass over the head's weights would cost more.
 void CudaOutputs::sample(const Step& step, const Source& source, const Block& block,
                          const CudaProducts& products) {
-  auto* const host = host_draws_.at(block.turn).as<Draw>() + block.at;
+  auto* const host = host_draws_.at(block.turn).as<kernels::Draw>() + block.at;
   for (std::size_t i = 0; i < block.chosen; ++i) {
     host[i] = draw_at(step, source.order, block.first + i);
   }
-  auto* const draws = draws_.as<Draw>() + block.at;
-  kernels::check_cuda(cudaMemcpyAsync(draws, host, block.chosen * sizeof(Draw),
+  auto* const draws = draws_.as<kernels::Draw>() + block.at;
+  kernels::check_cuda(cudaMemcpyAsync(draws, host, block.chosen * sizeof(kernels::Draw),
                                       cudaMemcpyHostToDevice, products.stream()),
                       "Sending draws");
   const kernels::Sample work{.logits = logits_.as<float>(),

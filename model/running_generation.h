@@ -9,9 +9,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "model/draw.h"
 #include "model/forward.h"
 #include "model/generation.h"
+#include "model/kernels/draw.h"
 #include "model/request.h"
 #include "model/sampler.h"
 
@@ -38,7 +38,7 @@ class RunningGeneration {
     return options_.sampling.greedy ? RowOutput::kGreedy : RowOutput::kSampled;
   }
   // How token `index` of the generation is drawn.
-  Draw draw(std::size_t index) const { return draw_of(options_.sampling, index); }
+  kernels::Draw draw(std::size_t index) const { return draw_of(options_.sampling, index); }
 
   // The chosen token that no row has been computed for; it opens the next rows.
   std::optional<TokenId> pending() const { return pending_; }

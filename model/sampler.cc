@@ -54,9 +54,9 @@ GreedyPick pick_greedy(std::span<const float> logits, std::span<const TokenId> s
   return pick;
 }
 
-Draw draw_of(const Sampling& sampling, std::size_t index) {
+kernels::Draw draw_of(const Sampling& sampling, std::size_t index) {
   if (sampling.greedy) return {};
-  Draw draw{.random = random_bits(sampling.seed, index)};
+  kernels::Draw draw{.random = random_bits(sampling.seed, index)};
   if (sampling.top_p < 1.0) {
     draw.top_p = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(sampling.top_p * 0x1p64));
   }
@@ -82,7 +82,7 @@ void Sampler::keep_top_k(std::size_t top_k) {
 
 void Sampler::keep_top_p(std::uint64_t top_p) {
   if (top_p == 0) return;
-  const std::uint64_t share = share_of_top_p(sum_of(candidates_), top_p);
+  const std::uint64_t share = kernels::share_of_top_p(sum_of(candidates_), top_p);
   std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
   });
@@ -95,7 +95,7 @@ void Sampler::keep_top_p(std::uint64_t top_p) {
 }
 
 std::span<const Sampler::Candidate> Sampler::candidates(std::span<const float> logits,
-                                                        const Draw& draw) {
+                                                        const kernels::Draw& draw) {
   candidates_.clear();
   auto skip = suppressed_.begin();
   float largest = -std::numeric_limits<float>::infinity();
@@ -108,14 +108,15 @@ std::span<const Sampler::Candidate> Sampler::candidates(std::span<const float> l
   }
   check(!candidates_.empty(), "a vocabulary has ids that are not suppressed");
   keep_top_k(static_cast<std::size_t>(draw.top_k));
-  for (Candidate& c : candidates_) c.weight = weight_of_logit(c.logit, largest, draw.scale);
+  for (Candidate& c : candidates_)
+    c.weight = kernels::weight_of_logit(c.logit, largest, draw.scale);
   keep_top_p(draw.top_p);
   return candidates_;
 }
 
-TokenId Sampler::pick(std::span<const float> logits, const Draw& draw) {
+TokenId Sampler::pick(std::span<const float> logits, const kernels::Draw& draw) {
   candidates(logits, draw);
-  const std::uint64_t limit = upper_product(sum_of(candidates_), draw.random);
+  const std::uint64_t limit = kernels::upper_product(sum_of(candidates_), draw.random);
   std::uint64_t reached = 0;
   for (const Candidate& c : candidates_) {
     reached += c.weight;

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "model/draw.h"
 #include "model/generation.h"
+#include "model/kernels/draw.h"
 #include "model/token.h"
 
 namespace captiond {
@@ -22,7 +22,7 @@ GreedyPick pick_greedy(std::span<const float> logits, std::span<const TokenId> s
 // The draw of a generation's token `index`, counted from 0. Its random number depends on the seed
 // and the index alone, so that a draft that was verified in one pass and plain decoding give the
 // same tokens.
-Draw draw_of(const Sampling& sampling, std::size_t index);
+kernels::Draw draw_of(const Sampling& sampling, std::size_t index);
 
 // Chooses tokens from logits as transformers' generate does: suppressed ids, temperature, top-k,
 // top-p in this order, then one draw, all as draw.h says. One owner.
@@ -32,7 +32,7 @@ class Sampler {
   explicit Sampler(std::vector<TokenId> suppressed);
 
   // Logits must be finite.
-  TokenId pick(std::span<const float> logits, const Draw& draw);
+  TokenId pick(std::span<const float> logits, const kernels::Draw& draw);
 
   // What pick() draws from, ascending by token.
   struct Candidate {
@@ -40,7 +40,7 @@ class Sampler {
     float logit = 0.0F;
     std::uint64_t weight = 0;  // probability times the sum of all weights
   };
-  std::span<const Candidate> candidates(std::span<const float> logits, const Draw& draw);
+  std::span<const Candidate> candidates(std::span<const float> logits, const kernels::Draw& draw);
 
  private:
   void keep_top_k(std::size_t top_k);

@@ -409,7 +409,7 @@ void Sequence::plan_follower(StepPlan& plan, std::size_t output) {
   const std::size_t row = plan.step.rows();
   add_slice(plan, length_, 1, ChosenRow{.output = output});
   // The step under way chooses the token in front.
-  const Draw draw = generation_->draw(generation_->tokens() + 1);
+  const kernels::Draw draw = generation_->draw(generation_->tokens() + 1);
   add_output(plan, {.row = row, .output = generation_->output(), .draw = draw},
              {.sequence = this, .sink_position = {}, .generation = true});
 }

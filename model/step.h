@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "model/draw.h"
+#include "model/kernels/draw.h"
 #include "model/kv_page.h"
 #include "model/token.h"
 
@@ -53,14 +53,14 @@ enum class RowOutput : std::uint8_t { kHidden, kGreedy, kSampled, kLogits };
 struct OutputRow {
   std::size_t row = 0;  // of the step
   RowOutput output = RowOutput::kHidden;
-  Draw draw = {};  // kSampled: how
+  kernels::Draw draw = {};  // kSampled: how
 };
 
 // A row that needs the head alone: its hidden state is known from an earlier step.
 struct HeadRow {
   std::span<const float> hidden;  // [hidden_size]
   RowOutput output = RowOutput::kGreedy;
-  Draw draw = {};  // kSampled: how
+  kernels::Draw draw = {};  // kSampled: how
 };
 
 // One ragged forward pass. Copies are done first, in order.

@@ -4,7 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "model/draw.h"
+#include "model/kernels/draw.h"
 
 namespace captiond::kernels {
 

@@ -13,8 +13,8 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "model/draw.h"
 #include "model/engine.h"
+#include "model/kernels/draw.h"
 #include "model/sampler.h"
 #include "tests/model/parity_case.h"
 #include "tests/support/needs_gpu.h"

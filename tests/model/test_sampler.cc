@@ -13,6 +13,7 @@
 #include "model/sampler.h"
 
 using namespace captiond;
+using namespace captiond::kernels;
 
 namespace {
 

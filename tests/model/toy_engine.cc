@@ -151,7 +151,7 @@ class ToyForward final : public Forward, public DecodeAhead {
   }
 
   // Draws itself where steps are begun ahead, as a GPU does.
-  void hand_over(std::size_t index, std::uint64_t hash, RowOutput output, const Draw& draw,
+  void hand_over(std::size_t index, std::uint64_t hash, RowOutput output, const kernels::Draw& draw,
                  const RowSink& sink) {
     std::vector<float> hidden;
     for (int shift = 48; shift >= 0; shift -= 16) {

@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace captiond {
+namespace captiond::kernels {
 
 // How one token is chosen of its logits, by the host (Sampler) or by a GPU (kernels/sample.h): both
 // do the integer arithmetic below, so that they choose the same token.
@@ -64,4 +64,4 @@ constexpr std::uint64_t share_of_top_p(std::uint64_t total, std::uint64_t top_p)
   return upper_product(total, top_p) + (total * top_p != 0 ? 1 : 0);
 }
 
-}  // namespace captiond
+}  // namespace captiond::kernels
