@@ -1,6 +1,6 @@
 // The kernel's choices beside those of Sampler, which has the same arithmetic in integers: equal,
 // wherever a draw falls.
-#define BOOST_TEST_MODULE sample
+#define BOOST_TEST_MODULE drawn_tokens
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
