@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -123,16 +124,20 @@ bool is_soft(const Engine& engine, TokenId token) {
          token == config.video_token_id;
 }
 
+// What follows a soft token cannot be appended.
+std::vector<TokenId> before_soft_token(const Engine& engine, std::vector<TokenId> tokens) {
+  const auto soft = [&](TokenId token) { return is_soft(engine, token); };
+  tokens.erase(std::find_if(tokens.begin(), tokens.end(), soft), tokens.end());
+  return tokens;
+}
+
 // Whether each of `tokens`, generated after the prompt and `suffix`, has a logit as large as any
-// other's up to what bfloat16 leaves open: the whole sequence is computed again in one pass. What
-// follows a soft token cannot be appended, and is not looked at. `units`: how much more than one
-// bfloat16 is left open.
+// other's up to what bfloat16 leaves open: the whole sequence is computed again in one pass, up
+// to the first soft token. `units`: how much more than one bfloat16 is left open.
 void expect_greedy(Engine& engine, const ParityCase& prompt, std::vector<TokenId> tokens,
                    double units = 2.0, const std::vector<TokenId>& suffix = {}) {
   BOOST_TEST_REQUIRE(!tokens.empty());
-  tokens.erase(std::find_if(tokens.begin(), tokens.end(),
-                            [&](TokenId token) { return is_soft(engine, token); }),
-               tokens.end());
+  tokens = before_soft_token(engine, std::move(tokens));
   LogitsRecord record;
   const auto context = engine.new_context(record.sink());
   append_in_pieces(*context, prompt, kWhole, false);
@@ -447,11 +452,34 @@ BOOST_AUTO_TEST_CASE(a_token_drawn_on_the_gpu_is_the_one_that_its_logits_give) {
   });
 }
 
-// Steps begun ahead, drafts in one pass and neighbours, greedy and not, leave the draws as they
-// are. The logits differ by what bfloat16 leaves open in steps of other numbers of rows, so that
-// now and then a draw falls beside an edge, and what follows is another text.
-BOOST_AUTO_TEST_CASE(sampled_tokens_do_not_depend_on_neighbours_and_drafts) {
-  std::size_t compared = 0, equal = 0;
+// Of `drawn`, which follow the prompt, how many are what the host draws from logits of the whole
+// text computed at once.
+std::size_t count_as_host_draws(Engine& engine, const ParityCase& prompt, const Sampling& sampling,
+                                const std::vector<TokenId>& drawn) {
+  std::vector<TokenId> suppressed = engine.generation_config().suppressed_token_ids;
+  std::sort(suppressed.begin(), suppressed.end());
+  Sampler sampler(suppressed);
+  LogitsRecord record;
+  const auto context = engine.new_context(record.sink());
+  context->append(prompt.ids);
+  context->append(drawn);
+  context->flush().get();
+  const auto vocabulary = static_cast<std::size_t>(engine.config().text.vocab_size);
+  BOOST_TEST_REQUIRE(record.values.size() == (prompt.positions() + drawn.size()) * vocabulary);
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    const std::size_t row = prompt.positions() - 1 + i;
+    const auto logits = std::span(record.values).subspan(row * vocabulary, vocabulary);
+    if (sampler.pick(logits, draw_of(sampling, i)) == drawn[i]) ++equal;
+  }
+  return equal;
+}
+
+// Beside greedy neighbours, in steps begun ahead and behind drafts. The logits of steps of other
+// numbers of rows differ by what bfloat16 leaves open, so that some draws fall beside an edge. On
+// the CPU 97 to 100 of 100 are the same, and 46 to 71 where the host draws from float32 logits,
+// which are further away than any two ways in bfloat16; of draws of other numbers it is 2.
+BOOST_AUTO_TEST_CASE(sampled_tokens_are_drawn_by_their_seeds_beside_neighbours_and_drafts) {
   for_all_prompts([&](Engine& engine, const ParityCase& prompt) {
     if (prompt.name != "text") return;
     const auto parent = engine.new_context();
@@ -459,32 +487,33 @@ BOOST_AUTO_TEST_CASE(sampled_tokens_do_not_depend_on_neighbours_and_drafts) {
     const auto options_of = [&](std::uint64_t seed) {
       GenerateOptions options = tokens(24);
       options.sampling = {
-          .greedy = seed % 5 == 4, .temperature = 0.7, .top_k = 64, .top_p = 0.95, .seed = seed};
+          .greedy = seed % 5 == 4, .temperature = 4.0, .top_k = 64, .top_p = 0.95, .seed = seed};
       return options;
     };
     constexpr std::uint64_t kSeeds = 70;
-    std::vector<std::vector<TokenId>> alone;
-    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-      alone.push_back(parent->fork()->generate(options_of(seed)).get().tokens);
-    }
+    std::vector<std::vector<TokenId>> drafts(kSeeds);
     for (const bool drafted : {false, true}) {
       std::vector<std::unique_ptr<Context>> contexts;
       std::vector<std::future<Generation>> generations;
       for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
         GenerateOptions options = options_of(seed);
-        if (drafted) options.draft = alone[seed];
+        if (drafted) options.draft = drafts[seed];
         contexts.push_back(parent->fork());
         generations.push_back(contexts.back()->generate(std::move(options)));
       }
+      std::size_t drawn = 0, equal = 0;
       for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-        ++compared;
-        if (generations[seed].get().tokens == alone[seed]) ++equal;
+        drafts[seed] = generations[seed].get().tokens;
+        const Sampling sampling = options_of(seed).sampling;
+        if (sampling.greedy) continue;
+        const std::vector<TokenId> plain = before_soft_token(engine, drafts[seed]);
+        drawn += plain.size();
+        equal += count_as_host_draws(engine, prompt, sampling, plain);
       }
+      BOOST_TEST_MESSAGE(equal << " of " << drawn << " draws are the host's");
+      BOOST_TEST(5 * equal > drawn);
     }
   });
-  BOOST_TEST_MESSAGE(equal << " of " << compared << " generations are the same");
-  // Draws of other numbers would make hardly any equal.
-  BOOST_TEST(4 * equal > compared);
 }
 
 BOOST_AUTO_TEST_CASE(pictures_are_scaled_to_the_bytes_of_the_cpu) {
