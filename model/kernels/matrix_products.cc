@@ -36,41 +36,18 @@ std::string shape_of(const Matrix& w, int rows) {
          std::to_string(w.out) + ", " + std::to_string(w.in) + "]";
 }
 
-// Rows up to which the weights of a format are streamed, in portions of kFewRowsMax rows, and up to
-// which the tiles of many_rows.h take them: each way where it is the fastest (docs/performance.md).
-struct RowLimits {
-  int streamed, tiled;
-};
-constexpr RowLimits kBf16Limits = {kSplitRowsMax, kManyRowsMax};
-constexpr RowLimits kFp8Limits = {kSplitRowsMax, 128};  // more are no faster than wide_rows.h
-constexpr RowLimits kInt8Limits = {kSplitRowsMax, kManyRowsMax};
-constexpr RowLimits kInt4Limits = {kSplitRowsMax, kManyRowsMax};
-
-RowLimits limits_of(MatrixFormat format) {
-  switch (format) {
-    case MatrixFormat::kBf16:
-      return kBf16Limits;
-    case MatrixFormat::kFp8:
-      return kFp8Limits;
-    case MatrixFormat::kInt8:
-      return kInt8Limits;
-    case MatrixFormat::kInt4:
-      return kInt4Limits;
-  }
-  return {};
-}
-
-// Of a matrix. The other ways take outputs of whole 16 bytes only: matrices that have none are
-// streamed whatever the number of rows.
+// Up to kSplitRowsMax rows the weights are streamed, in portions of kFewRowsMax rows, and up to
+// kManyRowsMax the tiles of many_rows.h take them: each way where it is the fastest
+// (docs/performance.md). The other ways take outputs of whole 16 bytes only: matrices that have
+// none are streamed whatever the number of rows.
 int streamed_rows_max(const Matrix& w, bool gate_up) {
   const int outputs = gate_up ? w.out / 2 : w.out;
-  if (outputs % (w.format == MatrixFormat::kFp8 ? 16 : 8) != 0)
-    return std::numeric_limits<int>::max();
-  return limits_of(w.format).streamed;
+  const int whole = w.format == MatrixFormat::kFp8 ? 16 : 8;
+  return outputs % whole == 0 ? kSplitRowsMax : std::numeric_limits<int>::max();
 }
 
 // Whether the tiles take these rows, if they are not streamed.
-bool in_tiles(const Matrix& w, int rows) { return rows <= limits_of(w.format).tiled; }
+bool in_tiles(int rows) { return rows <= kManyRowsMax; }
 
 // Whether more rows than the tiles take meet weights that were unpacked to bf16.
 bool unpacks(MatrixFormat format) {
@@ -109,7 +86,7 @@ struct Parts {
     if (rows <= streamed_rows_max(w, gate_up)) return parts;
     const auto out = static_cast<std::size_t>(w.out), in = static_cast<std::size_t>(w.in);
     if (w.format == MatrixFormat::kFp8) parts.add_rows(w, rows);
-    if (in_tiles(w, rows)) return parts;
+    if (in_tiles(rows)) return parts;
     parts.gemm = aligned(Gemm::kWorkspaceBytes);
     if (unpacks(w.format)) parts.matrix = aligned(out * in * sizeof(__nv_bfloat16));
     if (gate_up && w.format != MatrixFormat::kFp8)
@@ -191,7 +168,7 @@ struct MatrixProducts::State {
   template <typename Ask>
   bool fits(const Matrix& w, int rows, LastPhase kind, const Ask& ask) {
     const bool gate_up = kind == LastPhase::kPacking;
-    if (!in_tiles(w, rows) || rows <= streamed_rows_max(w, gate_up)) return false;
+    if (!in_tiles(rows) || rows <= streamed_rows_max(w, gate_up)) return false;
     const auto [place, fresh] =
         fit.try_emplace({w.out, w.in, tile_rows_of(rows), w.format, kind}, false);
     if (fresh)
@@ -293,7 +270,7 @@ std::size_t MatrixProducts::plan(std::span<const ProductShape> shapes, int rows_
     const Matrix w{.format = shape.format, .out = shape.out, .in = shape.in};
     most.add(Parts::of(w, shape.gate_up, rows_max, state_->blocks));
     const auto type = w.format == MatrixFormat::kFp8 ? Gemm::Type::kFp8 : Gemm::Type::kBf16;
-    const int first = std::max(streamed_rows_max(w, shape.gate_up), limits_of(w.format).tiled);
+    const int first = std::max(streamed_rows_max(w, shape.gate_up), kManyRowsMax);
     if (shape.gate_up && w.format == MatrixFormat::kFp8) continue;
     if (rows_max > first) state_->gemm.plan(type, w.out, padded_in(w), first + 1, rows_max);
   }
@@ -316,7 +293,7 @@ void MatrixProducts::linear(const Matrix& w, const __nv_bfloat16* x, __nv_bfloat
   auto* const scratch = static_cast<char*>(workspace.data);
   if (w.format == MatrixFormat::kFp8)
     return linear(w, state_->pack(w, x, rows, parts, scratch, stream), y, rows, workspace, stream);
-  if (!in_tiles(w, rows)) return state_->multiply(w, x, y, rows, parts, scratch, stream);
+  if (!in_tiles(rows)) return state_->multiply(w, x, y, rows, parts, scratch, stream);
   check_cuda(linear_many(w, state_->tiles(w, x, rows, parts, scratch, stream), y, stream),
              "The product of " + shape_of(w, rows));
 }
@@ -326,7 +303,7 @@ void MatrixProducts::linear(const Matrix& w, const PackedRows& x, __nv_bfloat16*
   check_packed(w, false, x, rows);
   const Parts parts = Parts::of(w, false, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
-  if (!in_tiles(w, rows))
+  if (!in_tiles(rows))
     return state_->multiply_packed(w, x, y, rows, parts, static_cast<char*>(workspace.data),
                                    stream);
   check_cuda(linear_many(w, state_->tiles(x, rows), y, stream),
@@ -383,7 +360,7 @@ void MatrixProducts::gate_up(const Matrix& w, const __nv_bfloat16* x, __nv_bfloa
   const Parts parts = Parts::of(w, true, rows, state_->blocks);
   check_workspace(workspace, parts, w, rows);
   auto* const scratch = static_cast<char*>(workspace.data);
-  if (in_tiles(w, rows)) {
+  if (in_tiles(rows)) {
     const ManyRows many = state_->tiles(w, x, rows, parts, scratch, stream);
     check_cuda(gate_up_many(w, many, h, stream), "Gate and up of " + shape_of(w, rows));
     return;
@@ -420,7 +397,7 @@ void MatrixProducts::feed_forward(const FeedForward& w, const PackedRows& x, __n
   check_packed(up, true, x, rows);
   const Parts parts = Parts::of(up, true, rows, state_->blocks);
   const std::string what = "Gate and up of " + shape_of(up, rows);
-  if (in_tiles(up, rows)) {
+  if (in_tiles(rows)) {
     check_cuda(gate_up_many(up, state_->tiles(x, rows), h, stream), what);
     return linear(down, h, y, rows, workspace, stream);
   }
