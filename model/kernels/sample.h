@@ -14,7 +14,7 @@ struct GreedyChoice;
 // takes, and whether every logit (suppressed or not) is finite. A row in which an id is not finite,
 // or in which all are suppressed, has finite = 0 and no token.
 //
-// A block a row, and rows side by side: one pass over the logits for the largest and two for the
+// A block a row, and rows side by side: one pass over the logits for the largest and one for the
 // draw, three more for top_k above 1 and three more for top_p. Of 262,144 logits on an H200 that
 // takes 65 µs for a greedy row, 118 with a temperature, 154 with top_k as well and 250 to 320 with
 // top_p, for one row as for 32; 83 to 383 for 128 (bench_sampling).
