@@ -1,4 +1,4 @@
-// Loading of a checkpoint from the page cache beside what the machine allows: the same threads
+// Loading of a checkpoint from the page cache beside what the machine allows: threads
 // copying pinned buffers to the GPU and nothing else, and the same threads reading the files into
 // those buffers and nothing else. What loads at the slower one's rate loads at the limit. All are
 // measured in turns, several times; a first reading that is not counted brings the files into the

@@ -1,6 +1,6 @@
 // What choosing tokens costs: the kernel that draws from the logits of the 12B, for each way of
 // drawing and number of rows, beside its limit, which is reading all logits once at the rate that
-// this run reads memory. It reads them three to nine times, a multiprocessor a row, so that few
+// this run reads memory. It reads them two to nine times, a multiprocessor a row, so that few
 // rows are far from it: the time is what counts, beside the milliseconds of a step.
 //
 // Usage: bench_sampling

@@ -51,8 +51,8 @@ constexpr std::array<std::size_t, 13> kBuckets = {1,  2,   4,   8,   16,  32, 64
 // One call of the decode attention serves this many rows; its scratch grows with them.
 constexpr std::size_t kDecodeRows = 256;
 static_assert(kBuckets.back() <= CudaOutputs::kChoicesMax);
-// Up to so many rows one kernel that rotates, stores and attends beats two: 8.5 us instead of 9.2
-// for a sliding layer of the 12B and one row at 1K, but 32.8 instead of 28.7 for 8
+// Up to so many rows one kernel that rotates, stores and attends beats two: 8.2 us instead of 8.9
+// for a sliding layer of the 12B and one row at 1K, but 32.9 instead of 27.9 for 8
 // (bench_attention, H200).
 constexpr std::size_t kFusedRowsMax = 2;
 // Rows that a picture alone may have beyond step_rows_max.
@@ -461,8 +461,8 @@ void CudaForward::attend(std::size_t index, std::size_t rows, Pass pass, bool ro
                              .workspace = buffers_.attention.data(),
                              .packed = {},
                              .may_wait = arrivals_.may_wait()};
-  // On full layers, where every split makes all sixteen queries, two kernels are 1 µs faster; they
-  // would be the seventh of a layer.
+  // On full layers, where every split makes all sixteen queries, two kernels are as fast at 1K and
+  // 0.6 µs faster at 8K; they would be one more of a layer.
   if (fast && pass == Pass::kSingle &&
       kernels::rotate_and_attend_supports(rotate.heads, rotate.kv)) {
     kernels::check_cuda(

@@ -11,9 +11,9 @@
 namespace captiond {
 
 // The forward pass on one NVIDIA GPU in kernels of our own (model/kernels): weights in bfloat16 or
-// quantised at load, activations, keys and values in bfloat16; float32 sums. Steps of a few decode
-// rows run as CUDA graphs. All memory is allocated here; `report`, if not empty, is told in one
-// sentence what it is used for.
+// quantised at load, activations in bfloat16, keys and values in bfloat16 or fp8; float32 sums.
+// Steps of up to 256 decode rows run as CUDA graphs. All memory is allocated here; `report`, if not
+// empty, is told in one sentence what it is used for.
 //
 // A result's bits depend on the step that it is computed in: few rows and many go different
 // ways (model/kernels/matrix_products.h), as do short slices and long ones.

@@ -88,7 +88,7 @@ class Sequence {
   std::size_t plan(StepPlan& plan, std::size_t rows_max, bool oversize);
 
   // Whether the token that the step under way chooses may get a row in the next one before it is
-  // known: a greedy generation that goes on unless the token ends it, without a draft, with pages.
+  // known: a generation that goes on unless the token ends it, without a draft, with pages.
   bool can_be_followed() const;
   // Adds that row, for what output `output` of the step under way chooses. Nothing is counted as
   // planned before follow().

@@ -75,9 +75,9 @@ struct DecodeRows {
 // of their sequence in the step and see nothing behind themselves (end_key is position + 1). Keys
 // and values of earlier positions are read while kernels before this one still run: they must have
 // been written before the step's embed_tokens(). `query` of `rotate` is not used.
-// On the 12B's sliding layers it saves 0.6 us of 9.1 at one row and 1.8 of 12.1 at two; from 4 rows
-// on, and on its full layers, it costs more than it saves, as each split makes the queries anew
-// (bench_attention on an H200).
+// On the 12B's sliding layers it saves 0.7 us of 8.9 at one row and 2.0 of 11.7 at two (fp8: 2.1 of
+// 9.2 and 10.2), on its full ones 0.2 of 10.6; with more rows it costs, as each split makes the
+// queries anew, but for fp8 up to 32 rows (bench_attention on an H200).
 [[nodiscard]] cudaError_t rotate_and_attend(const RotateAndStore& rotate, __nv_bfloat16* out,
                                             const DecodeRows& rows, cudaStream_t stream) noexcept;
 

@@ -37,9 +37,9 @@ std::string shape_of(const Matrix& w, int rows) {
 }
 
 // Up to kSplitRowsMax rows the weights are streamed, in portions of kFewRowsMax rows, and up to
-// kManyRowsMax the tiles of many_rows.h take them: each way where it is the fastest
-// (docs/performance.md). The other ways take outputs of whole 16 bytes only: matrices that have
-// none are streamed whatever the number of rows.
+// kManyRowsMax the tiles of many_rows.h take them, whose last phases keep a layer at six kernels;
+// 256 rows would be faster otherwise (docs/performance.md). The other ways take outputs of whole 16
+// bytes only: matrices that have none are streamed whatever the number of rows.
 int streamed_rows_max(const Matrix& w, bool gate_up) {
   const int outputs = gate_up ? w.out / 2 : w.out;
   const int whole = w.format == MatrixFormat::kFp8 ? 16 : 8;

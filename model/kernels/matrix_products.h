@@ -61,8 +61,8 @@ struct Head {
 //   few    up to 4: kernels of ours that stream the weights, with x in bf16. Packed weights (in of
 //          up to 19,000) have a way of their own: there x is rounded to about 15 bits below the
 //          largest of 128 (kInt4: 256) neighbours, see split_input.cuh
-//   tiles  up to 256 (kFp8: 128), and any number in a head of 32,768 tokens or more, there in
-//          portions of 128: kernels of ours on tensor cores
+//   tiles  up to 256, and any number in a head of 32,768 tokens or more, there in portions of 128:
+//          kernels of ours on tensor cores
 //   many   more go to cuBLASLt, with one algorithm for each shape and bucket of rows (see
 //          gemm.h), so that the same call gives the same bits; in kFp8 gate and up, and linear
 //          layers whose tiles fill the device, to kernels of ours (wide_rows.h)
