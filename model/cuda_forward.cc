@@ -170,6 +170,7 @@ CudaForward::CudaForward(const std::shared_ptr<const Checkpoint>& checkpoint,
       step_(text_,
             {.vision_mask = setting.vision_mask,
              .rows_max = rows_max_,
+             .rows_few = kBuckets.back(),
              .pages_max = std::min(
                  setting.pages,
                  static_cast<std::size_t>(text_.max_position_embeddings) / kPagePositions + 1)}),
@@ -295,7 +296,6 @@ CudaOutputs::Source CudaForward::enqueue(const Step& step, CudaClock& clock) {
     media_.embed(step, buffers_.hidden.as<Value>(), products_);
     run_layers(rows, pass);
   }
-  clock.end(products_.stream());
   return {.hidden = buffers_.hidden.as<Value>(),
           .output_rows = step_.outputs(),
           .order = step_.output_order()};
@@ -306,6 +306,7 @@ void CudaForward::run(const Step& step, const RowSink& sink) {
   guarded([&] {
     CudaClock& clock = clocks_.front();
     const CudaOutputs::Source source = enqueue(step, clock);
+    clock.end(products_.stream());
     outputs_.hand_over(step, source, products_, clock, sink);
     products_.synchronize();
     clock.add();

@@ -8,6 +8,7 @@
 #include "model/bfloat16.h"
 #include "model/check.h"
 #include "model/kernels/cuda_error.h"
+#include "model/kernels/mapped_copy.h"
 #include "model/kernels/matrix_products.h"
 #include "model/kernels/norm.h"
 #include "model/kernels/sample.h"
@@ -230,8 +231,11 @@ void CudaOutputs::begin_choices(const Step& step, const Source& source,
     compute(step, source, block, products);
     first += block.count;
   }
-  fetch_bytes(host_choices_.at(turn), choices_.data(), count * sizeof(kernels::GreedyChoice),
-              products.stream());
+  if (count == 0) return;
+  kernels::check_cuda(
+      kernels::hand_to_host(host_choices_.at(turn).data(), choices_.data(),
+                            count * sizeof(kernels::GreedyChoice), products.stream()),
+      "The launch of hand_to_host");
 }
 
 void CudaOutputs::hand_over_choices(std::size_t turn, std::size_t count,

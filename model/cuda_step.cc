@@ -13,6 +13,7 @@
 #include "model/kernels/cuda_error.h"
 #include "model/kernels/kv_copy.h"
 #include "model/kernels/kv_layer.h"
+#include "model/kernels/mapped_copy.h"
 
 namespace captiond {
 namespace {
@@ -28,14 +29,13 @@ int int_of(std::size_t n) { return static_cast<int>(n); }
 
 }  // namespace
 
-CudaStep::Layout CudaStep::layout_of(const Setting& setting, std::size_t pages) {
-  Layout layout;
+CudaStep::Layout CudaStep::layout_of(std::size_t rows, std::size_t pages) {
+  Layout layout{.rows = rows};
   const auto take = [&](std::size_t bytes) {
     const std::size_t offset = layout.bytes;
     layout.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
     return offset;
   };
-  const std::size_t rows = setting.rows_max;
   layout.ids = take(rows * sizeof(std::int32_t));
   for (const KvGroup group : kKvGroups) {
     layout.kv_rows[index_of(group)] = take(rows * sizeof(kernels::KvRow));
@@ -53,7 +53,8 @@ CudaStep::CudaStep(const TextConfig& text, const Setting& setting)
       visibility_{Visibility(text, setting.vision_mask, KvGroup::kSliding),
                   Visibility(text, setting.vision_mask, KvGroup::kFull)},
       pages_room_(std::min(kKvGroupCount * setting.rows_max * setting.pages_max, kPagesRoomMax)),
-      layout_(layout_of(setting, pages_room_)),
+      layout_(layout_of(setting.rows_max, pages_room_)),
+      few_layout_(layout_of(setting.rows_few, pages_room_)),
       pinned_{PinnedMemory(layout_.bytes, "the tables of a step"),
               PinnedMemory(layout_.bytes, "the tables of a step")},
       device_(layout_.bytes, "the tables of a step") {
@@ -61,26 +62,27 @@ CudaStep::CudaStep(const TextConfig& text, const Setting& setting)
 }
 
 const std::int32_t* CudaStep::ids() const {
-  return reinterpret_cast<const std::int32_t*>(device_.data() + layout_.ids);
+  return reinterpret_cast<const std::int32_t*>(device_.data() + layout().ids);
 }
 const kernels::KvRow* CudaStep::kv_rows(KvGroup group) const {
-  return reinterpret_cast<const kernels::KvRow*>(device_.data() + layout_.kv_rows[index_of(group)]);
+  return reinterpret_cast<const kernels::KvRow*>(device_.data() +
+                                                 layout().kv_rows[index_of(group)]);
 }
 const std::int32_t* CudaStep::pages() const {
-  return reinterpret_cast<const std::int32_t*>(device_.data() + layout_.pages);
+  return reinterpret_cast<const std::int32_t*>(device_.data() + layout().pages);
 }
 const std::int32_t* CudaStep::outputs() const {
-  return reinterpret_cast<const std::int32_t*>(device_.data() + layout_.outputs);
+  return reinterpret_cast<const std::int32_t*>(device_.data() + layout().outputs);
 }
 const std::int32_t* CudaStep::decode_rows() const {
-  return reinterpret_cast<const std::int32_t*>(device_.data() + layout_.decode_rows);
+  return reinterpret_cast<const std::int32_t*>(device_.data() + layout().decode_rows);
 }
 const kernels::AttentionTile* CudaStep::tiles() const {
-  return reinterpret_cast<const kernels::AttentionTile*>(device_.data() + layout_.tiles);
+  return reinterpret_cast<const kernels::AttentionTile*>(device_.data() + layout().tiles);
 }
 const kernels::KvPageCopy* CudaStep::copies(KvGroup group) const {
   return reinterpret_cast<const kernels::KvPageCopy*>(device_.data() +
-                                                      layout_.copies[index_of(group)]);
+                                                      layout().copies[index_of(group)]);
 }
 
 void CudaStep::write(const Step& step, std::size_t rows) {
@@ -91,7 +93,9 @@ void CudaStep::write(const Step& step, std::size_t rows) {
                              "; use smaller pictures or raise step_rows_max.");
   }
   check(step.rows() <= rows, "padding only adds rows");
+  check(step.outputs.size() <= rows, "an output is a row's");
   turn_ = 1 - turn_;
+  few_ = rows <= setting_.rows_few;
   pages_used_ = 0;
   write_copies(step);
   write_ids(step, rows);
@@ -101,10 +105,18 @@ void CudaStep::write(const Step& step, std::size_t rows) {
 }
 
 void CudaStep::send(CUstream_st* stream) const {
-  kernels::check_cuda(cudaMemcpyAsync(device_.data(), pinned_[turn_].data(),
-                                      layout_.pages + pages_used_ * sizeof(std::int32_t),
-                                      cudaMemcpyHostToDevice, stream),
-                      "Sending a step's tables");
+  std::size_t bytes = layout().pages + pages_used_ * sizeof(std::int32_t);
+  if (!few_) {
+    kernels::check_cuda(cudaMemcpyAsync(device_.data(), pinned_[turn_].data(), bytes,
+                                        cudaMemcpyHostToDevice, stream),
+                        "Sending a step's tables");
+    return;
+  }
+  bytes =
+      (bytes + kernels::kMappedCopyUnit - 1) / kernels::kMappedCopyUnit * kernels::kMappedCopyUnit;
+  kernels::check_cuda(
+      kernels::fetch_from_host(device_.data(), pinned_[turn_].data(), bytes, stream),
+      "The launch of fetch_from_host");
 }
 
 void CudaStep::write_copies(const Step& step) {
@@ -113,13 +125,13 @@ void CudaStep::write_copies(const Step& step) {
     const std::size_t group = index_of(copy.group);
     const int place = copy_count_[group]++;
     // A slice calls for one copy a group at most: all pages behind its first one are new.
-    check(int_of(setting_.rows_max) > place, "a step has no more page copies than rows");
-    host<kernels::KvPageCopy>(layout_.copies[group])[place] = {.from = copy.from, .to = copy.to};
+    check(int_of(layout().rows) > place, "a step has no more page copies than rows");
+    host<kernels::KvPageCopy>(layout().copies[group])[place] = {.from = copy.from, .to = copy.to};
   }
 }
 
 void CudaStep::write_ids(const Step& step, std::size_t rows) {
-  auto* ids = host<std::int32_t>(layout_.ids);
+  auto* ids = host<std::int32_t>(layout().ids);
   std::int32_t* const end = ids + rows;
   for (const StepSlice& slice : step.slices) {
     if (const auto* of = std::get_if<IdRows>(&slice.rows)) {
@@ -148,14 +160,14 @@ std::int32_t CudaStep::write_table(const StepSlice& slice, KvGroup group, std::s
   const auto used = pages.subspan(first, end - first);
   check(std::find(used.begin(), used.end(), kNoPage) == used.end(),
         "a position that is needed has its KV page");
-  std::copy(used.begin(), used.end(), host<std::int32_t>(layout_.pages) + pages_used_);
+  std::copy(used.begin(), used.end(), host<std::int32_t>(layout().pages) + pages_used_);
   const std::int32_t begin = int_of(pages_used_) - int_of(first);
   pages_used_ += end - first;
   return begin;
 }
 
 void CudaStep::write_kv_rows(const Step& step, std::size_t rows, KvGroup group) {
-  auto* row = host<kernels::KvRow>(layout_.kv_rows[index_of(group)]);
+  auto* row = host<kernels::KvRow>(layout().kv_rows[index_of(group)]);
   kernels::KvRow* const end = row + rows;
   std::size_t keys_max = 1;
   const Visibility& visibility = visibility_[index_of(group)];
@@ -180,8 +192,8 @@ void CudaStep::write_kv_rows(const Step& step, std::size_t rows, KvGroup group) 
 }
 
 void CudaStep::write_kernel_rows(const Step& step, std::size_t rows) {
-  auto* const decode_rows = host<std::int32_t>(layout_.decode_rows);
-  auto* const tiles = host<kernels::AttentionTile>(layout_.tiles);
+  auto* const decode_rows = host<std::int32_t>(layout().decode_rows);
+  auto* const tiles = host<kernels::AttentionTile>(layout().tiles);
   decode_row_count_ = 0;
   tile_count_ = 0;
   std::size_t row = 0;
@@ -208,7 +220,7 @@ void CudaStep::write_outputs(const Step& step) {
   std::stable_partition(output_order_.begin(), output_order_.end(), [&](std::size_t index) {
     return step.outputs[index].output != RowOutput::kHidden;
   });
-  std::transform(output_order_.begin(), output_order_.end(), host<std::int32_t>(layout_.outputs),
+  std::transform(output_order_.begin(), output_order_.end(), host<std::int32_t>(layout().outputs),
                  [&](std::size_t index) { return int_of(step.outputs[index].row); });
 }
 

@@ -25,8 +25,9 @@ struct KvRow;
 }  // namespace kernels
 
 // What the kernels have to know of a Step beside the media themselves: written into pinned memory,
-// sent to the GPU in one copy. The device arrays stay where they are, so that a captured graph
-// finds the next step in them. Engine thread only.
+// sent to the GPU in one copy. The device arrays of steps of few rows stay where they are, so that
+// a captured graph finds the next step in them, and stand close together, so that little has to be
+// sent; those of other steps stand where the widest has room. Engine thread only.
 class CudaStep {
  public:
   // Slices of fewer rows go to the decode kernel, row by row, others to the prefill kernel.
@@ -35,6 +36,7 @@ class CudaStep {
   struct Setting {
     VisionMask vision_mask = VisionMask::kFullBidirectional;
     std::size_t rows_max = 0;   // of a step
+    std::size_t rows_few = 0;   // of a captured one, at most
     std::size_t pages_max = 0;  // of one sequence, in a group
   };
 
@@ -50,7 +52,7 @@ class CudaStep {
   // Enqueues the copy of what was written.
   void send(CUstream_st* stream) const;
 
-  // Device; valid for the step sent last.
+  // Device; valid for the step written last, once it is sent.
   // [rows], -1: media or padding, -2 - i: what output i of the step in front chose
   const std::int32_t* ids() const;
   const kernels::KvRow* kv_rows(KvGroup group) const;  // [rows]
@@ -73,6 +75,7 @@ class CudaStep {
  private:
   // Bytes from the beginning of both blocks.
   struct Layout {
+    std::size_t rows = 0;  // that there is room for, and as many outputs and copies
     std::size_t ids = 0;
     std::array<std::size_t, kKvGroupCount> kv_rows = {};
     std::array<std::size_t, kKvGroupCount> copies = {};
@@ -83,7 +86,8 @@ class CudaStep {
     std::size_t bytes = 0;
   };
 
-  static Layout layout_of(const Setting& setting, std::size_t pages);
+  static Layout layout_of(std::size_t rows, std::size_t pages);
+  const Layout& layout() const { return few_ ? few_layout_ : layout_; }
   template <typename T>
   T* host(std::size_t offset) const {
     return reinterpret_cast<T*>(pinned_[turn_].data() + offset);
@@ -100,6 +104,8 @@ class CudaStep {
   const std::array<Visibility, kKvGroupCount> visibility_;
   const std::size_t pages_room_;  // of pages()
   const Layout layout_;
+  const Layout few_layout_;
+  bool few_ = true;                     // the step written last has few rows
   std::array<PinnedMemory, 2> pinned_;  // in turn: the one written before may be on its way
   std::size_t turn_ = 0;
   DeviceMemory device_;
