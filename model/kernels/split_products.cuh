@@ -73,16 +73,23 @@ struct TwoSums {
   float of_row[2] = {};  // g and g + 8 of W
 };
 
-// Of each format: the groups of a pass where W has many rows, whether its kernels keep to
-// kSplitFewRegisters, the stages of a warp's ring, the sums it keeps, where in a piece a lane finds
-// what it multiplies for row `row` of x, and the products of one K-block, added times `scale`.
+// Which launches of a format keep to kSplitFewRegisters.
+enum class FewRegisters {
+  kNever,
+  kInFrontOfAttention,  // of one or two rows
+  kAlways,
+};
+
+// Of each format: the groups of a pass where W has many rows, which launches have few registers,
+// the stages of a warp's ring, the sums it keeps, where in a piece a lane finds what it multiplies
+// for row `row` of x, and the products of one K-block, added times `scale`.
 
 struct Int8Products {
   using Weights = Int8Weights;
   using Input = Int8Input;
   using Sums = TwoSums;
   static constexpr int kGroupsOfWide = 2;
-  static constexpr bool kFewRegisters = false;
+  static constexpr auto kFewRegisters = FewRegisters::kNever;
   static constexpr int kStages = 3;
 
   static __device__ int place(int lane, int row) {
@@ -107,7 +114,7 @@ struct Int4Products {
   using Input = Int4Input;
   using Sums = TwoSums;
   static constexpr int kGroupsOfWide = 4;
-  static constexpr bool kFewRegisters = true;
+  static constexpr auto kFewRegisters = FewRegisters::kAlways;
   static constexpr int kStages = 2;
 
   static __device__ int place(int lane, int row) { return Int8Products::place(lane, row); }
@@ -146,7 +153,7 @@ struct Fp8Products {
   using Input = Fp8Input;
   using Sums = TwoSums;
   static constexpr int kGroupsOfWide = 2;
-  static constexpr bool kFewRegisters = false;
+  static constexpr auto kFewRegisters = FewRegisters::kInFrontOfAttention;
   static constexpr int kStages = 3;
 
   // Both columns of a row hold the same.
@@ -184,7 +191,7 @@ struct Bf16Products {
   using Weights = Bf16Weights;
   using Input = Bf16Input;
   static constexpr int kGroupsOfWide = 2;
-  static constexpr bool kFewRegisters = false;
+  static constexpr auto kFewRegisters = FewRegisters::kNever;
   static constexpr int kStages = 4;
   struct Sums {
     float of_row[4] = {};  // g twice, g + 8 twice

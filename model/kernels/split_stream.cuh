@@ -298,10 +298,14 @@ __global__ void __launch_bounds__(kSplitThreads, 1)
   split_block<Products, kStages, kGroups>(input, tail, source);
 }
 
-// With so many registers a block of the attention of one row (256 threads of 80) fits beside: int4
-// decoded 343.1 and 343.7 tokens/s without and 348.7 and 347.8 with them, runs in turns
-// (bench_decode, one context of 1K, H200). fp8 lost by it.
+// With so many registers a block of the attention of one or two rows (256 threads of 80) fits
+// beside, and has its keys when the projections are there. int4 decoded 343.1 and 343.7 tokens/s
+// without and 348.7 and 347.8 with them in all products. fp8, which has 92 to 96, lost 1.6 % by it
+// there, and gained 2 % with one context and 2.5 with two where the projections alone have them;
+// four rows, whose rope is a kernel of its own, lost 1 %. Runs in turns (bench_decode, contexts of
+// 1K, H200).
 inline constexpr int kSplitFewRegisters = 88;
+inline constexpr int kSplitRowsBesideAttention = 2;
 template <class Products, int kStages, int kGroups, class Tail, class Source>
 __global__ void __maxnreg__(kSplitFewRegisters)
     split_kernel_of_few_registers(const StreamInput input, Tail tail, Source source) {
@@ -329,10 +333,16 @@ template <class Products, int kStages, int kGroups, class Tail, class Source>
       .threads = dim3(kSplitThreads),
       .shared_bytes = SplitShared<Products, kStages, kGroups>::bytes(input.in, input.rows) +
                       Source::kSharedBytes};
-  if constexpr (Products::kFewRegisters)
-    return launch(split_kernel_of_few_registers<Products, kStages, kGroups, Tail, Source>, shape,
-                  stream, input, tail, source);
-  else
+  // Norms stand in front of gate and up, whose rows are paired, and of the projections.
+  constexpr bool kProjects = Source::kNormed && !Tail::kPaired;
+  constexpr auto kFew = Products::kFewRegisters;
+  if constexpr (kFew == FewRegisters::kAlways ||
+                (kFew == FewRegisters::kInFrontOfAttention && kProjects)) {
+    if (kFew == FewRegisters::kAlways || input.rows <= kSplitRowsBesideAttention)
+      return launch(split_kernel_of_few_registers<Products, kStages, kGroups, Tail, Source>, shape,
+                    stream, input, tail, source);
+  }
+  if constexpr (kFew != FewRegisters::kAlways)
     return launch(split_kernel<Products, kStages, kGroups, Tail, Source>, shape, stream, input,
                   tail, source);
 }
