@@ -116,11 +116,11 @@ struct Leave {
 // for the kernels before.
 template <int kDim>
 struct NormWeights {
-  RotaryHead<kDim / 64, 1> query, key;
+  StoredHead<kDim / 64> query, key;
 
   __device__ void load(const RotateAndStore& work) {
-    query.load(work.query_weight, kDim / 2);
-    key.load(work.key_weight, kDim / 2);
+    query.load(work.query_weight);
+    key.load(work.key_weight);
   }
 };
 
@@ -154,20 +154,21 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
   const int head_count = work.heads + (work.value_is_key ? 1 : 2) * work.kv.kv_heads;
   const __nv_bfloat16* projected = work.projected + row_index * head_count * kDim;
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  Head heads[kItems];
+  StoredHead<kDim / 64> stored[kItems];
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     const FreshItem item(work, kv_head, i * kWarps + warp, kv);
-    if (item.kind != FreshItem::kNone) heads[i].load(projected + item.head * kDim, kHalf);
+    if (item.kind != FreshItem::kNone) stored[i].load(projected + item.head * kDim);
   }
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     const int index = i * kWarps + warp;
     const FreshItem item(work, kv_head, index, kv);
     if (item.kind == FreshItem::kNone) continue;
-    const float scale = heads[i].scale(kDim, work.eps);
+    const Head head = stored[i].values();
+    const float scale = head.scale(kDim, work.eps);
     if (item.kind == FreshItem::kQuery) {
-      Head query = normed<true>(heads[i], weights.query, scale);
+      Head query = normed<true>(head, weights.query.values(), scale);
       turn.apply(query);
       const auto place = [&](int dim) {
         return reinterpret_cast<__nv_bfloat16*>(shared.query +
@@ -180,9 +181,9 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
     const bool is_value = item.kind == FreshItem::kValue;
     Head fresh;
     if (is_value) {
-      fresh = normed<false>(heads[i], weights.query, scale);
+      fresh = normed<false>(head, head, scale);
     } else {
-      fresh = normed<true>(heads[i], weights.key, scale);
+      fresh = normed<true>(head, weights.key.values(), scale);
       turn.apply(fresh);
     }
     fresh.store(shared.fresh[is_value ? 1 : 0], kHalf);
@@ -195,9 +196,13 @@ __device__ void make_fresh(const RotateAndStore& work, Shared<kDim>& shared, std
   }
 }
 
-// kFresh: queries, and the key and value of the row's own position, come from the projections.
+// kFresh: queries, and the key and value of the row's own position, come from the projections. Its
+// blocks have no more than 80 registers a thread, so that they stand beside those of the product in
+// front (split_stream.cuh) and have fetched keys and values when the projections are there. On full
+// layers, which had 128, that took 3.7 us of 19 to 20 in a step of one row, and 0.3 to 0.7 % of the
+// step (trace and bench_decode, H200).
 template <int kDim, bool kFresh>
-__global__ void __launch_bounds__(kThreads, kDim == 256 ? 3 : 2)
+__global__ void __launch_bounds__(kThreads, kDim == 256 || kFresh ? 3 : 2)
     attend_splits_kernel(const Attention work, const RotateAndStore rotate, const int* list,
                          const Partial partial, int splits_of_block) {
   extern __shared__ __align__(128) unsigned char memory[];

@@ -78,6 +78,37 @@ struct RotaryHead {
   }
 };
 
+// A head of 64 * kVector dims as it is stored, which takes half the registers until its turn comes.
+template <int kVector>
+class StoredHead {
+ public:
+  __device__ __forceinline__ void load(const __nv_bfloat16* from) {
+    constexpr int kHalf = 32 * kVector;
+    const int first = RotaryHead<kVector, 1>::pair(0);
+    low_ = *reinterpret_cast<const Part*>(from + first);
+    high_ = *reinterpret_cast<const Part*>(from + kHalf + first);
+  }
+  __device__ __forceinline__ RotaryHead<kVector, 1> values() const {
+    RotaryHead<kVector, 1> head;
+#pragma unroll
+    for (int i = 0; i < kVector / 2; ++i) {
+      const float2 low = __bfloat1622float2(low_.twos[i]);
+      const float2 high = __bfloat1622float2(high_.twos[i]);
+      head.low[0][2 * i] = low.x;
+      head.low[0][2 * i + 1] = low.y;
+      head.high[0][2 * i] = high.x;
+      head.high[0][2 * i + 1] = high.y;
+    }
+    return head;
+  }
+
+ private:
+  struct alignas(2 * kVector) Part {
+    __nv_bfloat162 twos[kVector / 2];
+  };
+  Part low_, high_;
+};
+
 // rms(head) * weight, rounded; without weight unless kWeighted.
 template <bool kWeighted, int kVector, int kSteps>
 __device__ RotaryHead<kVector, kSteps> normed(RotaryHead<kVector, kSteps> head,
