@@ -111,6 +111,7 @@ void run() {
 }  // namespace
 
 int main() {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // each row as soon as it is measured
   try {
     run();
     return 0;

@@ -75,9 +75,10 @@ struct DecodeRows {
 // of their sequence in the step and see nothing behind themselves (end_key is position + 1). Keys
 // and values of earlier positions are read while kernels before this one still run: they must have
 // been written before the step's embed_tokens(). `query` of `rotate` is not used.
-// On the 12B's sliding layers it saves 0.7 us of 8.9 at one row and 2.0 of 11.7 at two (fp8: 2.1 of
-// 9.2 and 10.2), on its full ones 0.2 of 10.6; with more rows it costs, as each split makes the
-// queries anew, but for fp8 up to 32 rows (bench_attention on an H200).
+// On the 12B's sliding layers it saves 0.7 us of 8.9 at one row and 2.1 of 11.8 at two (fp8: 2.2 of
+// 9.0 and 2.1 of 10.0); on its full ones it costs 0.9 by itself (bench_attention on an H200), but
+// stands beside the product in front. With more rows it costs, as each split makes the queries
+// anew, but for fp8 up to 32 rows.
 [[nodiscard]] cudaError_t rotate_and_attend(const RotateAndStore& rotate, __nv_bfloat16* out,
                                             const DecodeRows& rows, cudaStream_t stream) noexcept;
 
